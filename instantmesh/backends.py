@@ -1,0 +1,36 @@
+"""The only gate to optional packages: each is imported here, once, and nowhere else."""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+from instantmesh.errors import MissingBackendError
+
+# import name -> what a user without it has to type
+_INSTALL = {
+    "nvdiffrast.torch": "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast (non-commercial licence)",
+    "rembg": "pip install 'instantmesh[matting]'",
+    "kaolin": "see https://kaolin.readthedocs.io/en/latest/notes/installation.html",
+}
+
+
+def available(name: str) -> bool:
+    """Whether the optional package `name` (its import name) can be imported."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # the parent package of a dotted name is missing
+        return False
+
+
+def load(name: str) -> ModuleType:
+    """Import and return the optional package `name`.
+
+    Raises:
+        MissingBackendError: it isn't installed; the message says what to type.
+        KeyError: `name` isn't one of the optional packages this library knows.
+    """
+    hint = _INSTALL[name]
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingBackendError(f"{name} is needed here and can't be imported ({error}). Install it: {hint}") from error

@@ -1,0 +1,126 @@
+"""Camera rigs, rays and projection. Axes and ranges: docs/conventions.md.
+
+Symbols:
+    world       right-handed, +z up, object centred in [-1, 1]^3
+    camera      OpenGL axes: x right, y up, z backward
+    (u, v)      normalised pixel coordinates, (0, 0) top left, (1, 1) bottom right, v down
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from instantmesh.errors import InputError
+from instantmesh.structures import Cameras
+
+SIX_VIEW_AZIMUTHS_DEG = (30.0, 90.0, 150.0, 210.0, 270.0, 330.0)
+SIX_VIEW_ELEVATIONS_DEG = (20.0, -10.0, 20.0, -10.0, 20.0, -10.0)
+SIX_VIEW_RADIUS = 4.0
+SIX_VIEW_FOV_DEG = 30.0
+FOUR_OF_SIX = (0, 2, 4, 5)
+
+
+def look_at_origin(position: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4 4"]:
+    """Camera-to-world poses of cameras at `position` that look at the origin with +z up.
+
+    A camera straight above or below has no defined roll: its picture's up is then +x (below: -x).
+    """
+    backward = torch.nn.functional.normalize(position, dim=-1)
+    up = torch.tensor([0.0, 0.0, 1.0], device=position.device, dtype=position.dtype).expand_as(backward)
+    pole = backward[:, :2].norm(dim=-1, keepdim=True) < 1e-6
+    beside = torch.tensor([-1.0, 0.0, 0.0], device=position.device, dtype=position.dtype) * backward[:, 2:]
+    up = torch.where(pole, beside, up)
+    right = torch.nn.functional.normalize(torch.linalg.cross(up, backward), dim=-1)
+    camera_to_world = torch.eye(4, device=position.device, dtype=position.dtype).repeat(len(position), 1, 1)
+    camera_to_world[:, :3, 0] = right
+    camera_to_world[:, :3, 1] = torch.linalg.cross(backward, right)
+    camera_to_world[:, :3, 2] = backward
+    camera_to_world[:, :3, 3] = position
+    return camera_to_world
+
+
+def intrinsics_from_fov(fov_deg: float, n: int) -> Float[Tensor, "n 3 3"]:
+    """Normalised pinhole intrinsics with the given field of view, principal point in the middle."""
+    if not 0.0 < fov_deg < 180.0:
+        raise InputError(f"fov_deg must lie between 0 and 180, got {fov_deg}")
+    focal = 0.5 / math.tan(math.radians(fov_deg) / 2)
+    return torch.tensor([[focal, 0.0, 0.5], [0.0, focal, 0.5], [0.0, 0.0, 1.0]]).repeat(n, 1, 1)
+
+
+def spherical_cameras(
+    azimuth_deg: Sequence[float], elevation_deg: Sequence[float], radius: float, fov_deg: float
+) -> Cameras:
+    """Cameras on a sphere around the origin, looking at it. Azimuth 0 looks from +x."""
+    if len(azimuth_deg) != len(elevation_deg):
+        raise InputError(f"{len(azimuth_deg)} azimuths but {len(elevation_deg)} elevations")
+    azimuth = torch.deg2rad(torch.tensor(azimuth_deg, dtype=torch.float64))
+    elevation = torch.deg2rad(torch.tensor(elevation_deg, dtype=torch.float64))
+    position = radius * torch.stack(
+        [elevation.cos() * azimuth.cos(), elevation.cos() * azimuth.sin(), elevation.sin()], dim=-1
+    )
+    return Cameras(look_at_origin(position).float(), intrinsics_from_fov(fov_deg, len(azimuth_deg)))
+
+
+def six_view_cameras(radius: float = SIX_VIEW_RADIUS) -> Cameras:
+    """The six fixed views of Zero123++, in the order of the 3 x 2 picture (row-major)."""
+    return spherical_cameras(SIX_VIEW_AZIMUTHS_DEG, SIX_VIEW_ELEVATIONS_DEG, radius, SIX_VIEW_FOV_DEG)
+
+
+def orbit_cameras(
+    n: int, elevation_deg: float = 20.0, radius: float = 4.5, fov_deg: float = 30.0
+) -> Cameras:
+    """`n` cameras evenly around the object, starting at azimuth 0 (the front)."""
+    if n < 1:
+        raise InputError(f"an orbit needs at least one camera, got {n}")
+    return spherical_cameras([360.0 * i / n for i in range(n)], [elevation_deg] * n, radius, fov_deg)
+
+
+def rotate_about_up(cameras: Cameras, angle: Float[Tensor, "n"]) -> Cameras:
+    """Turn every camera about the world's z axis by its `angle` (radians, counter-clockwise from above)."""
+    cos, sin = angle.cos(), angle.sin()
+    rotation = torch.eye(4, device=angle.device, dtype=cameras.camera_to_world.dtype).repeat(len(angle), 1, 1)
+    rotation[:, 0, 0], rotation[:, 0, 1] = cos, -sin
+    rotation[:, 1, 0], rotation[:, 1, 1] = sin, cos
+    return Cameras(rotation @ cameras.camera_to_world, cameras.intrinsics)
+
+
+def camera_vector(cameras: Cameras) -> Float[Tensor, "n 16"]:
+    """The 16 numbers the encoders take: rows 0..2 of camera-to-world, then fx, fy, cx, cy."""
+    k = cameras.intrinsics
+    pose = cameras.camera_to_world[:, :3, :].flatten(1)
+    return torch.cat([pose, torch.stack([k[:, 0, 0], k[:, 1, 1], k[:, 0, 2], k[:, 1, 2]], dim=-1)], dim=-1)
+
+
+def pixel_centres(height: int, width: int) -> Float[Tensor, "height width 2"]:
+    """Normalised (u, v) of every pixel's centre."""
+    v = (torch.arange(height) + 0.5) / height
+    u = (torch.arange(width) + 0.5) / width
+    return torch.stack(torch.meshgrid(u, v, indexing="xy"), dim=-1)
+
+
+def rays(cameras: Cameras, height: int, width: int) -> tuple[Float[Tensor, "n p 3"], Float[Tensor, "n p 3"]]:
+    """World-space origins and unit directions of the rays through all pixel centres, row-major (p = height * width)."""
+    k = cameras.intrinsics
+    uv = pixel_centres(height, width).reshape(1, -1, 2).to(k)
+    x = (uv[..., 0] - k[:, None, 0, 2]) / k[:, None, 0, 0]
+    y = -(uv[..., 1] - k[:, None, 1, 2]) / k[:, None, 1, 1]
+    local = torch.nn.functional.normalize(torch.stack([x, y, -torch.ones_like(x)], dim=-1), dim=-1)
+    direction = local @ cameras.camera_to_world[:, :3, :3].transpose(1, 2)
+    origin = cameras.camera_to_world[:, None, :3, 3].expand_as(direction)
+    return origin, direction
+
+
+def project(
+    points: Float[Tensor, "p 3"], cameras: Cameras
+) -> tuple[Float[Tensor, "n p 2"], Float[Tensor, "n p"]]:
+    """Normalised pixel coordinates (u, v) of world points and their depth (along the forward axis, positive in front)."""
+    rotation, position = cameras.camera_to_world[:, :3, :3], cameras.camera_to_world[:, :3, 3]
+    local = (points[None] - position[:, None]) @ rotation
+    depth = -local[..., 2]
+    k = cameras.intrinsics
+    u = k[:, None, 0, 0] * local[..., 0] / depth + k[:, None, 0, 2]
+    v = -k[:, None, 1, 1] * local[..., 1] / depth + k[:, None, 1, 2]
+    return torch.stack([u, v], dim=-1), depth

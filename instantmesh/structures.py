@@ -1,0 +1,180 @@
+"""What travels between the stations: cameras, views, meshes. Frozen, checked when they are made.
+
+Axes, ranges and orders are those of docs/conventions.md; they are stated here and in `cameras` and nowhere else.
+"""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from instantmesh.errors import CameraError, InputError
+from instantmesh.files import mesh_files, pictures
+
+
+def _require_finite(name: str, tensor: Tensor) -> None:
+    if not bool(torch.isfinite(tensor).all()):
+        raise InputError(f"{name} has values that aren't finite")
+
+
+def _require_unit_range(name: str, tensor: Tensor) -> None:
+    if tensor.numel() and (float(tensor.min()) < -1e-4 or float(tensor.max()) > 1 + 1e-4):
+        raise InputError(
+            f"{name} must lie in [0, 1], found [{float(tensor.min()):.3g}, {float(tensor.max()):.3g}]"
+            " (divide 8-bit pictures by 255)"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Cameras:
+    """Pinhole cameras.
+
+    Attributes:
+        camera_to_world: (n, 4, 4) float, OpenGL axes (x right, y up, z backward).
+        intrinsics: (n, 3, 3) float, normalised by the picture's size.
+
+    Raises:
+        CameraError: wrong shapes, values that aren't finite, or a pose that is no rigid motion.
+    """
+
+    camera_to_world: Float[Tensor, "n 4 4"]
+    intrinsics: Float[Tensor, "n 3 3"]
+
+    def __post_init__(self) -> None:
+        pose, k = self.camera_to_world, self.intrinsics
+        if pose.ndim != 3 or pose.shape[1:] != (4, 4) or k.ndim != 3 or k.shape[1:] != (3, 3):
+            raise CameraError(
+                f"cameras need poses (n, 4, 4) and intrinsics (n, 3, 3), got {tuple(pose.shape)} and {tuple(k.shape)}"
+            )
+        if len(pose) != len(k) or len(pose) == 0:
+            raise CameraError(f"{len(pose)} poses and {len(k)} intrinsics: need the same number, at least one")
+        if not bool(torch.isfinite(pose).all() and torch.isfinite(k).all()):
+            raise CameraError("cameras have values that aren't finite")
+        rotation = pose[:, :3, :3]
+        identity = torch.eye(3, device=pose.device, dtype=pose.dtype)
+        if not torch.allclose(rotation @ rotation.mT, identity.expand_as(rotation), atol=1e-3) or bool(
+            (torch.linalg.det(rotation.float()) < 0).any()
+        ):
+            raise CameraError("camera_to_world must hold proper rotations (orthonormal, determinant +1)")
+        if bool((k[:, 0, 0] <= 0).any() or (k[:, 1, 1] <= 0).any()):
+            raise CameraError("focal lengths must be positive (normalised by the picture's size)")
+
+    def __len__(self) -> int:
+        return len(self.camera_to_world)
+
+    def __getitem__(self, index: slice | list[int] | Tensor) -> "Cameras":
+        return Cameras(self.camera_to_world[index], self.intrinsics[index])
+
+    def to(self, device: torch.device | str) -> "Cameras":
+        """The same cameras on `device`."""
+        return Cameras(self.camera_to_world.to(device), self.intrinsics.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """Pictures of one object with the cameras that took them.
+
+    Attributes:
+        images: (n, 3, h, w) float in [0, 1], RGB on white.
+        cameras: n cameras.
+
+    Raises:
+        InputError: wrong shape or range. CameraError: as many cameras as images are needed.
+    """
+
+    images: Float[Tensor, "n 3 h w"]
+    cameras: Cameras
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+            raise InputError(f"views need images (n, 3, h, w), got {tuple(images.shape)}")
+        if not images.is_floating_point():
+            raise InputError(f"views need float images in [0, 1], got {images.dtype}")
+        _require_finite("images", images)
+        _require_unit_range("images", images)
+        if len(images) != len(self.cameras):
+            raise CameraError(f"{len(images)} images but {len(self.cameras)} cameras")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: slice | list[int] | Tensor) -> "Views":
+        return Views(self.images[index], self.cameras[index])
+
+    def to(self, device: torch.device | str) -> "Views":
+        """The same views on `device`."""
+        return Views(self.images.to(device), self.cameras.to(device))
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
+        """Write all views as one picture, two to a row (six views: the 3 x 2 picture of Zero123++).
+
+        Raises:
+            OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
+        """
+        return pictures.write_picture(path, pictures.tile(self.images, columns=2), overwrite=overwrite)
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh in the project's world frame (+z up, front at +x).
+
+    Attributes:
+        vertices: (v, 3) float, world units.
+        faces: (f, 3) int64, counter-clockwise seen from outside.
+        vertex_colors: (v, 3) float in [0, 1], sRGB, or None.
+
+    Raises:
+        InputError: wrong shapes, values that aren't finite, indices out of range.
+    """
+
+    vertices: Float[Tensor, "v 3"]
+    faces: Int[Tensor, "f 3"]
+    vertex_colors: Float[Tensor, "v 3"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.vertices.ndim != 2 or self.vertices.shape[1] != 3:
+            raise InputError(f"vertices must be (v, 3), got {tuple(self.vertices.shape)}")
+        if self.faces.ndim != 2 or self.faces.shape[1] != 3 or self.faces.is_floating_point():
+            raise InputError(f"faces must be integers (f, 3), got {tuple(self.faces.shape)} {self.faces.dtype}")
+        _require_finite("vertices", self.vertices)
+        if self.faces.numel() and (int(self.faces.min()) < 0 or int(self.faces.max()) >= len(self.vertices)):
+            raise InputError(f"faces name vertices outside 0..{len(self.vertices) - 1}")
+        if self.vertex_colors is not None:
+            if self.vertex_colors.shape != self.vertices.shape:
+                raise InputError(f"vertex_colors must be {tuple(self.vertices.shape)}, got {tuple(self.vertex_colors.shape)}")
+            _require_finite("vertex_colors", self.vertex_colors)
+            _require_unit_range("vertex_colors", self.vertex_colors)
+
+    def to(self, device: torch.device | str) -> "Mesh":
+        """The same mesh on `device`."""
+        colors = None if self.vertex_colors is None else self.vertex_colors.to(device)
+        return Mesh(self.vertices.to(device), self.faces.to(device), colors)
+
+    def vertex_normals(self) -> Float[Tensor, "v 3"]:
+        """Unit normals per vertex: the area-weighted mean of its faces' normals (differentiable)."""
+        a, b, c = self.vertices[self.faces].unbind(1)
+        face_normals = torch.linalg.cross(b - a, c - a)
+        total = torch.zeros_like(self.vertices)
+        for corner in range(3):
+            total = total.index_add(0, self.faces[:, corner], face_normals)
+        return torch.nn.functional.normalize(total, dim=-1, eps=1e-12)
+
+    def save(self, path: str | PathLike[str], *, up: str = "y", overwrite: bool = True) -> Path:
+        """Write the mesh as `.glb`, `.obj`, `.ply` or `.stl`, whole or not at all.
+
+        Args:
+            path: where to; the ending chooses the format. STL carries no colours.
+            up: "y" writes the glTF frame (+y up, front +z); "z" keeps the world frame (not for GLB, which is y-up).
+            overwrite: whether an existing file may be replaced.
+
+        Raises:
+            OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
+        """
+        colors = None if self.vertex_colors is None else self.vertex_colors.detach().cpu().numpy()
+        return mesh_files.write_mesh(
+            path, self.vertices.detach().cpu().numpy(), self.faces.detach().cpu().numpy(), colors, up=up, overwrite=overwrite
+        )
