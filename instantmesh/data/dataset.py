@@ -1,0 +1,111 @@
+"""A data set of procedural objects on disk: memory-mapped arrays, one row an object.
+
+    pictures.npy          (n, 7, s, s, 4) uint8 RGBA, straight alpha: the query view, then the six fixed views
+    points.npy            (n, p, 3) float16      distances.npy         (n, p) float16
+    surface_points.npy    (n, q, 3) float16      surface_distances.npy (n, q) float16
+    surface_colors.npy    (n, q, 3) uint8        surface_normals.npy   (n, q, 3) int8, times 127
+    done.npy              (n,) bool: rows that are complete, so that an interrupted run can go on
+"""
+
+import argparse
+import multiprocessing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from instantmesh.cameras import six_view_cameras
+from instantmesh.data.procedural import HELD_OUT_SEED, random_object
+from instantmesh.data.rendering import ObjectRenderer, query_picture
+from instantmesh.errors import InputError
+
+
+@dataclass(frozen=True)
+class ProceduralDataset:
+    """Memory-mapped arrays of the module's layout."""
+
+    pictures: NDArray[np.uint8]
+    points: NDArray[np.float16]
+    distances: NDArray[np.float16]
+    surface_points: NDArray[np.float16]
+    surface_distances: NDArray[np.float16]
+    surface_colors: NDArray[np.uint8]
+    surface_normals: NDArray[np.int8]
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "ProceduralDataset":
+        """Open a folder that `write_dataset` completed.
+
+        Raises:
+            InputError: there is no data set, or its writing was interrupted.
+        """
+        folder = Path(folder)
+        if not (folder / "done.npy").is_file():
+            raise InputError(f"{folder} holds no data set; write one with `python -m instantmesh.data.dataset {folder}`")
+        done = np.load(folder / "done.npy")
+        if not done.all():
+            raise InputError(f"{folder} is incomplete ({int(done.sum())} of {len(done)} objects); run its command again")
+        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in cls.__dataclass_fields__})
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+
+def write_dataset(folder: str | Path, objects: int, size_px: int = 64, first_seed: int = 0, workers: int = 2) -> None:
+    """Write objects of seeds `first_seed`, ... into `folder`, or finish writing them. The same on every machine."""
+    folder = Path(folder)
+    if not folder.joinpath("done.npy").exists():
+        _allocate(folder, objects, size_px)
+    done = np.load(folder / "done.npy")
+    if len(done) != objects:
+        raise InputError(f"{folder} was begun with {len(done)} objects, not {objects}")
+    todo = [(str(folder), row, first_seed + row, size_px) for row in np.flatnonzero(~done)]
+    with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
+        for _ in tqdm(pool.imap_unordered(_write_row, todo, chunksize=16), total=len(todo), unit="object"):
+            pass
+
+
+def _allocate(folder: Path, objects: int, size_px: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, array in _row(HELD_OUT_SEED, size_px).items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", array.dtype, (objects, *array.shape)).flush()
+    np.save(folder / "done.npy", np.zeros(objects, bool))
+
+
+def _row(seed: int, size_px: int) -> dict[str, NDArray]:
+    renderer = ObjectRenderer(random_object(seed))
+    rng = np.random.default_rng([seed, 1])
+    pictures = np.concatenate(
+        [query_picture(renderer, rng, size_px)[None], renderer.pictures(six_view_cameras(), size_px)]
+    )
+    return {"pictures": pictures, **asdict(renderer.samples(rng))}
+
+
+def _write_row(job: tuple[str, int, int, int]) -> None:
+    folder, row, seed, size_px = job
+    for name, array in _row(seed, size_px).items():
+        np.load(Path(folder) / f"{name}.npy", mmap_mode="r+")[row] = array
+    np.load(Path(folder) / "done.npy", mmap_mode="r+")[row] = True
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def main() -> None:
+    """Command line: write a data set."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("--objects", type=int, default=30_000)
+    parser.add_argument("--size-px", type=int, default=64)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    write_dataset(arguments.folder, arguments.objects, arguments.size_px, arguments.first_seed, arguments.workers)
+
+
+if __name__ == "__main__":
+    main()
