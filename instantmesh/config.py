@@ -1,0 +1,96 @@
+"""Configuration: pydantic models of every YAML file. An unknown key is an error that names the nearest key."""
+
+import difflib
+from os import PathLike
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+
+from instantmesh.errors import ConfigError
+
+
+class StrictModel(BaseModel):
+    """A frozen configuration that refuses keys it doesn't know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ViTConfig(StrictModel):
+    """A vision transformer; the defaults are DINO ViT-B/16, modulated by a camera."""
+
+    hidden_size: PositiveInt = 768
+    layers: PositiveInt = 12
+    heads: PositiveInt = 12
+    mlp_size: PositiveInt = 3072
+    patch_size: PositiveInt = 16
+    trained_grid: PositiveInt = 14
+    norm_eps: PositiveFloat = 1e-12
+    ray_octaves: int = 0  # Fourier features of each patch's central ray; the official models have none
+
+
+class TriplaneConfig(StrictModel):
+    """The triplane transformer and the planes that leave it."""
+
+    dim: PositiveInt = 1024
+    layers: PositiveInt = 12
+    heads: PositiveInt = 16
+    low_res: PositiveInt = 32
+    high_res: PositiveInt = 64
+    channels: PositiveInt = 40
+    upsampler: Literal["deconv", "smooth"] = "deconv"
+
+
+class InstantMeshConfig(StrictModel):
+    """A sparse-view reconstruction model of the InstantMesh family."""
+
+    representation: Literal["mesh", "nerf"]
+    image_size_px: PositiveInt = 320
+    encoder: ViTConfig = ViTConfig()
+    triplane: TriplaneConfig = TriplaneConfig()
+    samples_per_ray: PositiveInt = 96
+    grid_resolution: PositiveInt = 128
+    grid_scale: PositiveFloat = 2.1
+    density_threshold: PositiveFloat = 10.0
+
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def read_config(path: str | PathLike[str], kind: type[Config]) -> Config:
+    """Read a YAML file as `kind`.
+
+    Raises:
+        ConfigError: unreadable, an unknown key (the nearest known one is named), or a value out of range.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"can't read {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold keys and values")
+    return parse_config(values, kind, source=str(path))
+
+
+def parse_config(values: dict, kind: type[Config], source: str = "configuration") -> Config:
+    """Check a mapping as `kind`; errors as in `read_config`."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: " + "; ".join(_explain(problem, kind) for problem in error.errors())) from error
+
+
+def _explain(problem, kind: type[BaseModel]) -> str:  # noqa: ANN001 (pydantic's TypedDict)
+    place = [str(part) for part in problem["loc"]]
+    if problem["type"] != "extra_forbidden":
+        return f"{'.'.join(place)}: {problem['msg']}"
+    owner = kind
+    for part in place[:-1]:
+        annotation = owner.model_fields[part].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        owner = annotation
+    nearest = difflib.get_close_matches(place[-1], owner.model_fields, n=1)
+    return f"unknown key {'.'.join(place)!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else "")

@@ -1,0 +1,127 @@
+"""From plane features to fields: density and colour, or signed distance, colour, deformation and cube weights."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from instantmesh.lrm.triplane import PlaneAxes, linear_on_grid, sample_planes
+
+_HIDDEN = 64
+_CUBE_WEIGHT_SCALE = 0.1
+_CUBES_PER_CHUNK = 16_384
+_POINTS_PER_CHUNK = 131_072
+
+
+def head(inputs: int, outputs: int) -> nn.Sequential:
+    """Linear-ReLU three times with 64 hidden units, then Linear."""
+    layers: list[nn.Module] = []
+    for width in (inputs, _HIDDEN, _HIDDEN):
+        layers += [nn.Linear(width, _HIDDEN), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(_HIDDEN, outputs))
+
+
+def activate_color(raw: Tensor) -> Tensor:
+    """sRGB from the raw output, slightly beyond [0, 1] so that black and white are reached (mip-NeRF)."""
+    return torch.sigmoid(raw) * 1.002 - 0.001
+
+
+def activate_density(raw: Tensor) -> Tensor:
+    """Density from the raw output: softplus(raw - 1)."""
+    return softplus(raw - 1)
+
+
+class RadianceHead(nn.Module):
+    """One net for density and colour (NeRF variants)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.net = head(3 * channels, 4)
+
+    def forward(self, features: Float[Tensor, "*p c3"]) -> tuple[Float[Tensor, "*p 3"], Float[Tensor, "*p 1"]]:
+        """Colour in sRGB and *raw* density at features."""
+        raw = self.net(features)
+        return activate_color(raw[..., 1:]), raw[..., :1]
+
+
+class SurfaceHead(nn.Module):
+    """Nets for a FlexiCubes surface (mesh variants)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.net_sdf = head(3 * channels, 1)
+        self.net_rgb = head(3 * channels, 3)
+        self.net_deformation = head(3 * channels, 3)
+        self.net_weight = head(8 * 3 * channels, 21)
+
+    def sdf(self, features: Float[Tensor, "*p c3"]) -> Float[Tensor, "*p"]:
+        """Signed distance (negative inside) at features."""
+        return self.net_sdf(features).squeeze(-1)
+
+    def colors(self, features: Float[Tensor, "*p c3"]) -> Float[Tensor, "*p 3"]:
+        """sRGB colours at features, within [-0.001, 1.001]."""
+        return activate_color(self.net_rgb(features))
+
+
+class RadianceField:
+    """Density and colour of one object, as functions of position."""
+
+    def __init__(self, planes: Float[Tensor, "3 c h w"], head: RadianceHead, axes: PlaneAxes) -> None:
+        self._planes, self._head, self._axes = planes, head, axes
+
+    def __call__(self, points: Float[Tensor, "p 3"]) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 1"]]:
+        """Colour in sRGB and raw density at points in [-1, 1]^3."""
+        return self._head(sample_planes(self._planes, points, self._axes))
+
+    def density_on_grid(self, axis: Float[Tensor, "n"]) -> Float[Tensor, "n n n"]:
+        """Activated density on the regular grid axis x axis x axis, indexed [x, y, z]."""
+        return activate_density(_net_on_grid(self._planes, self._head.net, axis, self._axes, output=0))
+
+    def colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """sRGB colours at points."""
+        return torch.cat([self(chunk)[0] for chunk in points.split(_POINTS_PER_CHUNK)])
+
+
+class SurfaceField:
+    """Signed distance, colour, deformation and cube weights of one object, as functions of position."""
+
+    def __init__(self, planes: Float[Tensor, "3 c h w"], head: SurfaceHead, axes: PlaneAxes) -> None:
+        self._planes, self._head, self._axes = planes, head, axes
+
+    def features(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p c3"]:
+        """Plane features at points."""
+        return sample_planes(self._planes, points, self._axes)
+
+    def sdf(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
+        """Signed distance (negative inside) at points."""
+        return self._head.sdf(self.features(points))
+
+    def sdf_on_grid(self, axis: Float[Tensor, "n"]) -> Float[Tensor, "n n n"]:
+        """Signed distance on the regular grid axis x axis x axis, indexed [x, y, z]."""
+        return _net_on_grid(self._planes, self._head.net_sdf, axis, self._axes, output=0)
+
+    def deformation(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """Raw deformation (before tanh) at points."""
+        chunks = points.split(_POINTS_PER_CHUNK)
+        return torch.cat([self._head.net_deformation(self.features(chunk)) for chunk in chunks])
+
+    def cube_weights(self, points: Float[Tensor, "p 3"], corners: Int[Tensor, "c 8"]) -> Float[Tensor, "c 21"]:
+        """Raw FlexiCubes weights (times 0.1) of cubes given by the indices of their corners in `points`."""
+        features = self.features(points)
+        chunks = corners.split(_CUBES_PER_CHUNK)
+        return _CUBE_WEIGHT_SCALE * torch.cat([self._head.net_weight(features[chunk].flatten(1)) for chunk in chunks])
+
+    def colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """sRGB colours at points, within [-0.001, 1.001]."""
+        return torch.cat([self._head.colors(self.features(chunk)) for chunk in points.split(_POINTS_PER_CHUNK)])
+
+
+def _net_on_grid(
+    planes: Tensor, net: nn.Sequential, axis: Float[Tensor, "n"], axes: PlaneAxes, output: int
+) -> Float[Tensor, "n n n"]:
+    """One output of a head on the regular grid: its first layer separably, the rest slab by slab."""
+    first, rest, last = net[0], net[1:-1], net[-1]
+    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    weight, bias = last.weight[output], last.bias[output]
+    slabs = linear_on_grid(planes, first, axis, axes)
+    return torch.cat([rest(hidden) @ weight + bias for hidden in slabs])
