@@ -69,16 +69,14 @@ def six_view_cameras(radius: float = SIX_VIEW_RADIUS) -> Cameras:
     return spherical_cameras(SIX_VIEW_AZIMUTHS_DEG, SIX_VIEW_ELEVATIONS_DEG, radius, SIX_VIEW_FOV_DEG)
 
 
-def orbit_cameras(
-    n: int, elevation_deg: float = 20.0, radius: float = 4.5, fov_deg: float = 30.0
-) -> Cameras:
+def orbit_cameras(n: int, elevation_deg: float = 20.0, radius: float = 4.5, fov_deg: float = 30.0) -> Cameras:
     """`n` cameras evenly around the object, starting at azimuth 0 (the front)."""
     if n < 1:
         raise InputError(f"an orbit needs at least one camera, got {n}")
     return spherical_cameras([360.0 * i / n for i in range(n)], [elevation_deg] * n, radius, fov_deg)
 
 
-def rotate_about_up(cameras: Cameras, angle: Float[Tensor, "n"]) -> Cameras:
+def rotate_about_up(cameras: Cameras, angle: Float[Tensor, " n"]) -> Cameras:
     """Turn every camera about the world's z axis by its `angle` (radians, counter-clockwise from above)."""
     cos, sin = angle.cos(), angle.sin()
     rotation = torch.eye(4, device=angle.device, dtype=cameras.camera_to_world.dtype).repeat(len(angle), 1, 1)
@@ -113,9 +111,7 @@ def rays(cameras: Cameras, height: int, width: int) -> tuple[Float[Tensor, "n p 
     return origin, direction
 
 
-def project(
-    points: Float[Tensor, "p 3"], cameras: Cameras
-) -> tuple[Float[Tensor, "n p 2"], Float[Tensor, "n p"]]:
+def project(points: Float[Tensor, "p 3"], cameras: Cameras) -> tuple[Float[Tensor, "n p 2"], Float[Tensor, "n p"]]:
     """Normalised pixel coordinates (u, v) of world points and their depth (along the forward axis, positive in front)."""
     rotation, position = cameras.camera_to_world[:, :3, :3], cameras.camera_to_world[:, :3, 3]
     local = (points[None] - position[:, None]) @ rotation

@@ -1,10 +1,10 @@
 """A data set of procedural objects on disk: memory-mapped arrays, one row an object.
 
-    pictures.npy          (n, 7, s, s, 4) uint8 RGBA, straight alpha: the query view, then the six fixed views
-    points.npy            (n, p, 3) float16      distances.npy         (n, p) float16
-    surface_points.npy    (n, q, 3) float16      surface_distances.npy (n, q) float16
-    surface_colors.npy    (n, q, 3) uint8        surface_normals.npy   (n, q, 3) int8, times 127
-    done.npy              (n,) bool: rows that are complete, so that an interrupted run can go on
+pictures.npy          (n, 7, s, s, 4) uint8 RGBA, straight alpha: the query view, then the six fixed views
+points.npy            (n, p, 3) float16      distances.npy         (n, p) float16
+surface_points.npy    (n, q, 3) float16      surface_distances.npy (n, q) float16
+surface_colors.npy    (n, q, 3) uint8        surface_normals.npy   (n, q, 3) int8, times 127
+done.npy              (n,) bool: rows that are complete, so that an interrupted run can go on
 """
 
 import argparse
@@ -44,10 +44,14 @@ class ProceduralDataset:
         """
         folder = Path(folder)
         if not (folder / "done.npy").is_file():
-            raise InputError(f"{folder} holds no data set; write one with `python -m instantmesh.data.dataset {folder}`")
+            raise InputError(
+                f"{folder} holds no data set; write one with `python -m instantmesh.data.dataset {folder}`"
+            )
         done = np.load(folder / "done.npy")
         if not done.all():
-            raise InputError(f"{folder} is incomplete ({int(done.sum())} of {len(done)} objects); run its command again")
+            raise InputError(
+                f"{folder} is incomplete ({int(done.sum())} of {len(done)} objects); run its command again"
+            )
         return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in cls.__dataclass_fields__})
 
     def __len__(self) -> int:

@@ -149,13 +149,17 @@ def random_object(seed: int) -> ProceduralObject:
     while len(parts) < count:
         anchor = parts[rng.integers(len(parts))] if rng.random() < 0.4 else parts[0]
         vertices, _ = anchor.triangles()
-        parts.append(_random_part(rng, palette, upright, rng.uniform(0.12, 0.45), vertices[rng.integers(len(vertices))]))
+        parts.append(
+            _random_part(rng, palette, upright, rng.uniform(0.12, 0.45), vertices[rng.integers(len(vertices))])
+        )
     if rng.random() < 0.6:  # most real things are mirror-symmetric, and face forward (+x)
         parts += [_mirrored(part) for part in parts[1:] if abs(part.position[1]) > 0.02]
     light = rng.normal(size=3) * (1, 1, 0.6) + (0, 0, 1.2)
     shade = rng.uniform(0.1, 0.9)
     return ProceduralObject(
-        tuple(_normalised(parts, radius=rng.uniform(0.85, 1.0))), (light / np.linalg.norm(light)).astype(np.float32), shade
+        tuple(_normalised(parts, radius=rng.uniform(0.85, 1.0))),
+        (light / np.linalg.norm(light)).astype(np.float32),
+        shade,
     )
 
 
@@ -275,7 +279,9 @@ def _profile(rng: np.random.Generator, kind: str) -> tuple[Array, float | None]:
         return _arc((1 - thickness, 0), thickness, 0, 360, 13)[:-1], None
     if kind == "cup":
         wall, bottom, flare = rng.uniform(0.08, 0.2), rng.uniform(0.1, 0.3), rng.uniform(0.5, 1)
-        return np.array([(0, -1), (flare, -1), (1, 1), (1 - wall, 1), (flare - wall, -1 + bottom), (0, -1 + bottom)]), None
+        return np.array(
+            [(0, -1), (flare, -1), (1, 1), (1 - wall, 1), (flare - wall, -1 + bottom), (0, -1 + bottom)]
+        ), None
     if kind == "vase":
         height = np.linspace(-1, 1, 11)
         waist = 0.6 + 0.35 * np.sin(height * rng.uniform(1, 4) + rng.uniform(0, 2 * np.pi))
@@ -354,5 +360,6 @@ def _normalised(parts: list[Part], radius: float) -> list[Part]:
     centre = (vertices.min(0) + vertices.max(0)) / 2
     factor = radius / np.linalg.norm(vertices - centre, axis=1).max()
     return [
-        Part(p.profile, p.half_height, p.scale * factor, p.rotation, (p.position - centre) * factor, p.texture) for p in parts
+        Part(p.profile, p.half_height, p.scale * factor, p.rotation, (p.position - centre) * factor, p.texture)
+        for p in parts
     ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from instantmesh.cameras import rays, spherical_cameras
 from instantmesh.data.procedural import Array, ProceduralObject
@@ -31,6 +32,21 @@ class GeometrySamples:
     surface_normals: NDArray[np.int8]
 
 
+@dataclass(frozen=True)
+class Supervision:
+    """True pictures of an object.
+
+    Attributes:
+        images: (n, 3, s, s) RGB in [0, 1] on white. mask: (n, 1, s, s) coverage. depth: (n, 1, s, s) along the forward
+        axis, 0 outside. normal: (n, 3, s, s) world space, on black.
+    """
+
+    images: Tensor
+    mask: Tensor
+    depth: Tensor
+    normal: Tensor
+
+
 class ObjectRenderer:
     """Casts rays at one object; its ray structure is built once."""
 
@@ -45,27 +61,41 @@ class ObjectRenderer:
 
     def pictures(self, cameras: Cameras, size_px: int) -> NDArray[np.uint8]:
         """RGBA pictures (n, size, size, 4) with straight alpha, 2 x 2 rays a pixel."""
-        origin, direction = rays(cameras, 2 * size_px, 2 * size_px)
-        rgba = self._shade(origin.reshape(-1, 3).numpy(), direction.reshape(-1, 3).numpy())
-        rgba = rgba.reshape(len(cameras), size_px, 2, size_px, 2, 4)
-        alpha = rgba[..., 3].mean((2, 4))
-        color = (rgba[..., :3] * rgba[..., 3:]).mean((2, 4)) / np.maximum(alpha, 1e-6)[..., None]
-        return (np.concatenate([color, alpha[..., None]], -1) * 255).round().astype(np.uint8)
+        color, mask, _, _ = self._cast(cameras, size_px)
+        return (np.concatenate([color, mask], -1) * 255).round().astype(np.uint8)
 
-    def _shade(self, origin: Array, direction: Array) -> Array:
-        hit = self._scene.run(np.ascontiguousarray(origin), np.ascontiguousarray(direction), query="INTERSECT", output=True)
-        face = hit["primID"]
-        rgba = np.zeros((len(origin), 4), np.float32)
-        found = face >= 0
+    def supervision(self, cameras: Cameras, size_px: int) -> Supervision:
+        """Everything the rendering losses compare with, 2 x 2 rays a pixel."""
+        color, mask, depth, normal = (
+            torch.from_numpy(picture).permute(0, 3, 1, 2) for picture in self._cast(cameras, size_px)
+        )
+        return Supervision(color * mask + 1 - mask, mask, depth, normal * mask)
+
+    def _cast(self, cameras: Cameras, size_px: int) -> tuple[Array, Array, Array, Array]:
+        """Colour (straight), mask, depth and normal (straight), channels last, averaged over each pixel's hits."""
+        origin, direction = rays(cameras, 2 * size_px, 2 * size_px)
+        origin, direction = origin.reshape(-1, 3).numpy(), direction.reshape(-1, 3).numpy()
+        hit = self._scene.run(
+            np.ascontiguousarray(origin), np.ascontiguousarray(direction), query="INTERSECT", output=True
+        )
+        found = hit["primID"] >= 0
         points = origin[found] + hit["tfar"][found, None] * direction[found]
-        part_index = self.face_part[face[found]]
+        part_index = self.face_part[hit["primID"][found]]
         normals = np.zeros_like(points)
         for index in np.unique(part_index):
             chosen = part_index == index
             normals[chosen] = self.object.parts[index].distance(points[chosen])[1]
-        rgba[found, :3] = self.object.colors(points, normals, part_index)
-        rgba[found, 3] = 1
-        return rgba
+        samples = np.zeros((len(origin), 8), np.float32)  # colour, mask, depth, normal
+        samples[found, :3] = self.object.colors(points, normals, part_index)
+        samples[found, 3] = 1
+        forward = -cameras.camera_to_world[:, :3, 2].repeat_interleave(4 * size_px**2, 0).numpy()
+        samples[found, 4] = ((points - origin[found]) * forward[found]).sum(1)
+        samples[found, 5:] = normals
+        quads = samples.reshape(len(cameras), size_px, 2, size_px, 2, 8)
+        mean = (quads[:, :, 0, :, 0] + quads[:, :, 0, :, 1] + quads[:, :, 1, :, 0] + quads[:, :, 1, :, 1]) / 4
+        mask = mean[..., 3:4]
+        straight = mean / np.maximum(mask, 1e-6)
+        return straight[..., :3], mask, straight[..., 4:5], straight[..., 5:]
 
     def samples(
         self, rng: np.random.Generator, near: int = 1024, uniform: int = 1024, surface: int = 512, sigma: float = 0.04
@@ -111,9 +141,7 @@ def query_picture(renderer: ObjectRenderer, rng: np.random.Generator, size_px: i
 
     The crop is made by the camera (focal length and principal point), not by resampling.
     """
-    camera = spherical_cameras(
-        [0.0], [float(rng.uniform(-10, 35))], radius=float(rng.uniform(2.5, 6)), fov_deg=30.0
-    )
+    camera = spherical_cameras([0.0], [float(rng.uniform(-10, 35))], radius=float(rng.uniform(2.5, 6)), fov_deg=30.0)
     rotation, position = camera.camera_to_world[0, :3, :3].numpy(), camera.camera_to_world[0, :3, 3].numpy()
     local = (renderer.vertices - position) @ rotation
     plane = local[:, :2] / -local[:, 2:]  # x right, y up, at distance 1

@@ -9,8 +9,6 @@ from instantmesh.lrm.triplane import PlaneAxes, linear_on_grid, sample_planes
 
 _HIDDEN = 64
 _CUBE_WEIGHT_SCALE = 0.1
-_CUBES_PER_CHUNK = 16_384
-_POINTS_PER_CHUNK = 131_072
 
 
 def head(inputs: int, outputs: int) -> nn.Sequential:
@@ -73,13 +71,13 @@ class RadianceField:
         """Colour in sRGB and raw density at points in [-1, 1]^3."""
         return self._head(sample_planes(self._planes, points, self._axes))
 
-    def density_on_grid(self, axis: Float[Tensor, "n"]) -> Float[Tensor, "n n n"]:
+    def density_on_grid(self, axis: Float[Tensor, " n"]) -> Float[Tensor, "n n n"]:
         """Activated density on the regular grid axis x axis x axis, indexed [x, y, z]."""
         return activate_density(_net_on_grid(self._planes, self._head.net, axis, self._axes, output=0))
 
     def colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
         """sRGB colours at points."""
-        return torch.cat([self(chunk)[0] for chunk in points.split(_POINTS_PER_CHUNK)])
+        return self(points)[0]
 
 
 class SurfaceField:
@@ -92,32 +90,29 @@ class SurfaceField:
         """Plane features at points."""
         return sample_planes(self._planes, points, self._axes)
 
-    def sdf(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p"]:
+    def sdf(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
         """Signed distance (negative inside) at points."""
         return self._head.sdf(self.features(points))
 
-    def sdf_on_grid(self, axis: Float[Tensor, "n"]) -> Float[Tensor, "n n n"]:
+    def sdf_on_grid(self, axis: Float[Tensor, " n"]) -> Float[Tensor, "n n n"]:
         """Signed distance on the regular grid axis x axis x axis, indexed [x, y, z]."""
         return _net_on_grid(self._planes, self._head.net_sdf, axis, self._axes, output=0)
 
     def deformation(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
         """Raw deformation (before tanh) at points."""
-        chunks = points.split(_POINTS_PER_CHUNK)
-        return torch.cat([self._head.net_deformation(self.features(chunk)) for chunk in chunks])
+        return self._head.net_deformation(self.features(points))
 
     def cube_weights(self, points: Float[Tensor, "p 3"], corners: Int[Tensor, "c 8"]) -> Float[Tensor, "c 21"]:
         """Raw FlexiCubes weights (times 0.1) of cubes given by the indices of their corners in `points`."""
-        features = self.features(points)
-        chunks = corners.split(_CUBES_PER_CHUNK)
-        return _CUBE_WEIGHT_SCALE * torch.cat([self._head.net_weight(features[chunk].flatten(1)) for chunk in chunks])
+        return _CUBE_WEIGHT_SCALE * self._head.net_weight(self.features(points)[corners].flatten(1))
 
     def colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
         """sRGB colours at points, within [-0.001, 1.001]."""
-        return torch.cat([self._head.colors(self.features(chunk)) for chunk in points.split(_POINTS_PER_CHUNK)])
+        return self._head.colors(self.features(points))
 
 
 def _net_on_grid(
-    planes: Tensor, net: nn.Sequential, axis: Float[Tensor, "n"], axes: PlaneAxes, output: int
+    planes: Tensor, net: nn.Sequential, axis: Float[Tensor, " n"], axes: PlaneAxes, output: int
 ) -> Float[Tensor, "n n n"]:
     """One output of a head on the regular grid: its first layer separably, the rest slab by slab."""
     first, rest, last = net[0], net[1:-1], net[-1]

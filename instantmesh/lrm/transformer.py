@@ -37,9 +37,7 @@ class TriplaneTransformer(nn.Module):
         super().__init__()
         self.low_res = config.low_res
         self.position_embedding = nn.Parameter(_initial_positions(config.low_res, config.dim))
-        self.blocks = nn.ModuleList(
-            TriplaneBlock(config.dim, config.heads, context_dim) for _ in range(config.layers)
-        )
+        self.blocks = nn.ModuleList(TriplaneBlock(config.dim, config.heads, context_dim) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim, _LAST_NORM_EPS)
 
     def forward(self, context: Float[Tensor, "b m c"]) -> Float[Tensor, "b 3 low low dim"]:

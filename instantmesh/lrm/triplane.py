@@ -74,7 +74,7 @@ def project_planes(planes: Float[Tensor, "3 c h w"], weight: Float[Tensor, "k c3
 def linear_on_grid(
     planes: Float[Tensor, "3 c h w"],
     layer: nn.Linear,
-    axis: Float[Tensor, "n"],
+    axis: Float[Tensor, " n"],
     axes: PlaneAxes,
     slab: int = 8,
 ) -> Iterator[Float[Tensor, "s n n k"]]:

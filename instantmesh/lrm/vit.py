@@ -105,7 +105,9 @@ def ray_points(cameras: Float[Tensor, "n 16"], h: int, w: int) -> Float[Tensor, 
     """Three world points on the central ray of each of h x w patches: before, at and behind the origin's distance."""
     pose, (fx, fy, cx, cy) = cameras[:, :12].unflatten(-1, (3, 4)), cameras[:, 12:].unbind(-1)
     v, u = torch.meshgrid(
-        (torch.arange(h, device=cameras.device) + 0.5) / h, (torch.arange(w, device=cameras.device) + 0.5) / w, indexing="ij"
+        (torch.arange(h, device=cameras.device) + 0.5) / h,
+        (torch.arange(w, device=cameras.device) + 0.5) / w,
+        indexing="ij",
     )
     x = (u.reshape(1, -1) - cx[:, None]) / fx[:, None]
     y = -(v.reshape(1, -1) - cy[:, None]) / fy[:, None]
