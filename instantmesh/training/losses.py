@@ -38,7 +38,7 @@ def sign_change_entropy(sdf: Float[Tensor, "n n n"]) -> Float[Tensor, ""]:
     total, count = sdf.new_zeros(()), 0
     for axis in range(3):
         low, high = sdf.narrow(axis, 0, sdf.shape[axis] - 1), sdf.narrow(axis, 1, sdf.shape[axis] - 1)
-        crossing: Bool[Tensor, "n n n"] = (low < 0) != (high < 0)
+        crossing: Bool[Tensor, "n n n"] = low.sign() != high.sign()
         a, b = low[crossing], high[crossing]
         total = total + binary_cross_entropy_with_logits(a, (b > 0).to(a), reduction="sum")
         total = total + binary_cross_entropy_with_logits(b, (a > 0).to(b), reduction="sum")

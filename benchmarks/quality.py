@@ -1,0 +1,183 @@
+"""How good the meshes are: a model against baselines that need no learning, on objects it has never seen.
+
+    python benchmarks/quality.py --model tiny --meshes FOLDER --out benchmarks/results/quality.json
+
+For held-out procedural objects, and for the mesh files (y up, front +z) of a folder, it makes meshes
+    from six true views     by the reconstruction model, and by the visual hull of the same views,
+    from one true picture   by the whole chain, and as a ball of the silhouette's size,
+and prints Chamfer distance and F-scores (each mesh moved and scaled into [-1, 1]^3 by its own bounding box, 16,000 points
+on each, mean of both directions, not squared), PSNR and SSIM of four other views at 128 pixels, and seconds. The chain's
+mesh is brought to the true bounding box's centre and size before its pictures are taken: one picture tells neither.
+"""
+
+import argparse
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from instantmesh.cameras import orbit_cameras, six_view_cameras
+from instantmesh.data.procedural import HELD_OUT_SEED, random_object
+from instantmesh.errors import EmptySurfaceError, InputError, InstantMeshError
+from instantmesh.evaluation.baselines import silhouette_ball, visual_hull
+from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views
+from instantmesh.evaluation.report import Record, means_table, objects_table, write_report
+from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
+from instantmesh.files.pictures import tile, to_pil, write_picture
+from instantmesh.structures import Mesh, Views
+from instantmesh.surface.marching_cubes import marching_cubes
+
+PHOTO_SIZE_PX = 320
+SHEET_SIZE_PX = 256
+_TRUE_GRID = 128
+_TRUE_BOUND = 1.02  # the objects fill the unit sphere
+
+
+class Result(Protocol):
+    @property
+    def mesh(self) -> Mesh: ...
+
+
+class Chain(Protocol):
+    """What is measured: `instantmesh.Pipeline`, or anything that does the same."""
+
+    def __call__(self, photo: Image.Image, *, seed: int) -> Result: ...
+
+    def reconstruct(self, views: Views) -> Mesh: ...
+
+
+def procedural_mesh(seed: int) -> Mesh:
+    """The visible surface of a procedural object: the level 0 of its signed distances on a 128^3 grid, with colours."""
+    obj = random_object(seed)
+    axis = torch.linspace(-_TRUE_BOUND, _TRUE_BOUND, _TRUE_GRID)
+    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
+    distances = np.concatenate([obj.distance(chunk.numpy()) for chunk in points.split(1 << 16)])
+    inside = torch.from_numpy(-distances).view((_TRUE_GRID,) * 3)
+    vertices, faces = marching_cubes(inside, 0.0, (-_TRUE_BOUND, _TRUE_BOUND))
+    colors = obj.surface(vertices.numpy())[2]
+    return Mesh(vertices, faces, torch.from_numpy(colors).float().clamp(0, 1))
+
+
+def objects(count: int, folder: Path | None) -> Iterator[tuple[str, str, Mesh]]:
+    """(group, name, true mesh) of `count` held-out procedural objects and of every mesh file in `folder`."""
+    for index in range(count):
+        yield "procedural", f"procedural-{index:03d}", procedural_mesh(HELD_OUT_SEED + index)
+    for path in mesh_files(folder) if folder else []:
+        yield "meshes", path.stem, load_mesh_in_world(path)
+
+
+def mesh_files(folder: Path) -> list[Path]:
+    """The mesh files of a folder, by name.
+
+    Raises:
+        InputError: no such folder, or no mesh in it.
+    """
+    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in TRUE_MESH_ENDINGS)
+    if not found:
+        raise InputError(f"{folder} is no folder with meshes ({', '.join(TRUE_MESH_ENDINGS)})")
+    return found
+
+
+def cut_out(views: Views, masks: torch.Tensor) -> Image.Image:
+    """The first view as a photograph whose background has been removed: RGBA, straight alpha."""
+    image, mask = views.images[0], masks[0]
+    color = torch.where(mask > 0, (image - (1 - mask)) / mask.clamp(min=1e-3), image)
+    return to_pil(torch.cat([color, mask]))
+
+
+def attempts(chain: Chain | None, true: Mesh, size_px: int, seed: int) -> dict[tuple[str, str], Callable[[], Mesh]]:
+    """What is to be made, by (given, method); each call makes one mesh."""
+    views, masks = true_views(true, six_view_cameras(), size_px)
+    query, query_mask = true_views(true, query_camera(), PHOTO_SIZE_PX)
+    photo = cut_out(query, query_mask)
+    made: dict[tuple[str, str], Callable[[], Mesh]] = {}
+    if chain is not None:
+        made["six views", "reconstruction"] = lambda: chain.reconstruct(views)
+    made["six views", "visual hull"] = lambda: visual_hull(views, masks)
+    if chain is not None:
+        made["one picture", "whole chain"] = lambda: match_box(chain(photo, seed=seed).mesh, true)
+    made["one picture", "ball"] = lambda: silhouette_ball(query.images[0], query_mask[0], query_camera())
+    return made
+
+
+def measure(
+    chain: Chain | None, group: str, name: str, true: Mesh, size_px: int, seed: int
+) -> tuple[list[Record], list[Mesh]]:
+    """Records of one object, and the meshes that were made of it."""
+    records, meshes = [], []
+    for (given, method), make in attempts(chain, true, size_px, seed).items():
+        start = time.perf_counter()
+        try:
+            mesh = make()
+        except EmptySurfaceError:
+            mesh = None
+        seconds = time.perf_counter() - start
+        scores = None if mesh is None else evaluate_reconstruction(mesh.to("cpu"), true, seed=seed)
+        records.append(Record(group, name, given, method, scores, seconds))
+        if mesh is not None:
+            meshes.append(mesh.to("cpu"))
+    return records, meshes
+
+
+def write_sheet(path: Path, meshes: list[Mesh]) -> None:
+    """One row of four sides per mesh."""
+    rows = [true_views(mesh, orbit_cameras(4, radius=4.0), SHEET_SIZE_PX)[0].images for mesh in meshes]
+    write_picture(path, tile(torch.cat(rows), columns=4))
+
+
+def load_chain(model: str) -> Chain | None:
+    """The pipeline of that name or folder; None for "none"."""
+    if model == "none":
+        return None
+    from instantmesh.pipeline import Pipeline
+
+    return Pipeline.from_pretrained(model)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="tiny", help="name or folder; 'none' measures the baselines alone")
+    parser.add_argument("--objects", type=int, default=32, help="held-out procedural objects (default 32)")
+    parser.add_argument("--meshes", type=Path, help="folder of mesh files, y up")
+    parser.add_argument("--size-px", type=int, default=96, help="side of the six true views (default 96)")
+    parser.add_argument("--seed", type=int, default=0, help="of the chain's noise and of the surface points")
+    parser.add_argument("--out", type=Path, help="JSON file for all figures")
+    parser.add_argument("--pictures", type=Path, help="folder for a sheet per object: truth, then each mesh in turn")
+    return parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.objects < 0 or arguments.size_px < 1 or (arguments.objects == 0 and arguments.meshes is None):
+        raise InputError("nothing to measure: give --objects 1 or more, or --meshes FOLDER, and a positive --size-px")
+    total = arguments.objects + (len(mesh_files(arguments.meshes)) if arguments.meshes else 0)
+    chain = load_chain(arguments.model)
+    records: list[Record] = []
+    for group, name, true in tqdm(objects(arguments.objects, arguments.meshes), total=total):
+        new, meshes = measure(chain, group, name, true, arguments.size_px, arguments.seed)
+        records += new
+        if arguments.pictures:
+            write_sheet(arguments.pictures / f"{name}.png", [true, *meshes])
+    if arguments.meshes:
+        print(objects_table(record for record in records if record.group == "meshes"), end="\n\n")
+    print(means_table(records))
+    if arguments.out:
+        settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items()}
+        write_report(arguments.out, records, settings)
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        run(parse_arguments())
+    except InstantMeshError as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+if __name__ == "__main__":
+    main()
