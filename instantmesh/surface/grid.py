@@ -1,0 +1,76 @@
+"""Regular grids: their points, their cubes, and what a surface crosses.
+
+A grid of (x, y, z) cubes has (x + 1, y + 1, z + 1) points; both are enumerated with x slowest and z fastest. Corner c
+of a cube sits at offset (c & 1, c >> 1 & 1, c >> 2 & 1).
+"""
+
+import logging
+from collections.abc import Callable
+from math import isfinite
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from instantmesh.errors import EmptySurfaceError, InputError
+
+_log = logging.getLogger(__name__)
+
+
+def surface_cubes(inside: Bool[Tensor, "x y z"]) -> Int[Tensor, "c 3"]:
+    """Positions of the cubes whose eight corners aren't all on one side, in ascending order.
+
+    Args:
+        inside: at every grid point, whether it lies inside.
+    """
+    some = every = inside
+    for axis in range(3):
+        n = inside.shape[axis] - 1
+        some = some.narrow(axis, 0, n) | some.narrow(axis, 1, n)
+        every = every.narrow(axis, 0, n) & every.narrow(axis, 1, n)
+    return (some & ~every).nonzero()
+
+
+def cube_corners(positions: Int[Tensor, "c 3"], shape: tuple[int, ...]) -> Int[Tensor, "c 8"]:
+    """Point ids of the corners of cubes at `positions`, in a grid of `shape` = (x, y, z) points."""
+    _, ny, nz = shape
+    strides = torch.tensor([ny * nz, nz, 1], device=positions.device)
+    offsets = torch.tensor([[c & 1, c >> 1 & 1, c >> 2 & 1] for c in range(8)], device=positions.device)
+    return (positions * strides).sum(1, keepdim=True) + (offsets * strides).sum(1)
+
+
+def point_positions(ids: Int[Tensor, " p"], shape: tuple[int, ...]) -> Int[Tensor, "p 3"]:
+    """Where the points with these ids sit, in a grid of `shape` = (x, y, z) points: the inverse of the enumeration."""
+    return torch.stack(torch.unravel_index(ids, shape), dim=1)
+
+
+def check_surface(values: Float[Tensor, "x y z"], inside: Bool[Tensor, "x y z"], name: str, level: float) -> None:
+    """Check that a surface lies in the grid, and warn where it leaves it.
+
+    Args:
+        values: the field at the grid points.
+        inside: where they count as inside.
+        name: what the field is called in messages.
+        level: the value at the surface.
+
+    Raises:
+        InputError: the field has values that aren't finite.
+        EmptySurfaceError: all points lie on the same side.
+    """
+    low, high = (float(extreme) for extreme in values.detach().aminmax())  # NaN wherever there is one
+    if not (isfinite(low) and isfinite(high)):
+        raise InputError(f"the {name} has values that aren't finite")
+    if not inside.any() or inside.all():
+        side = "outside (empty)" if not inside.any() else "inside (full)"
+        raise EmptySurfaceError(
+            f"no surface in the grid: the {name} runs from {low:.4g} to {high:.4g} and never crosses {level:g},"
+            f" so all of the grid is {side}"
+        )
+    sides = torch.cat([inside.select(axis, end).flatten() for axis in range(3) for end in (0, -1)])
+    if sides.any() and not sides.all():
+        _log.warning("the surface touches the boundary of the grid and is left open there")
+
+
+def in_chunks(function: Callable[[Tensor], Tensor], points: Float[Tensor, "p 3"], size: int) -> Tensor:
+    """`function` of all points, evaluated on `size` points at a time; it's called once even if there are none."""
+    return torch.cat([function(chunk) for chunk in points.split(size)])
