@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
-from instantmesh.errors import OutputError
+from instantmesh.errors import InstantMeshError, OutputError
 
 
 @contextmanager
@@ -33,6 +33,8 @@ def replacing(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[
         yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
+    except InstantMeshError:  # some of them are OSErrors and already say what is wrong
+        raise
     except OSError as error:
         raise OutputError(f"can't write {path}: {error.strerror or error}") from error
     finally:

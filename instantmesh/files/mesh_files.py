@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.errors import OutputError
+from instantmesh.errors import InputError, OutputError
 from instantmesh.files.atomic import write_bytes
 
 MESH_ENDINGS = (".glb", ".obj", ".ply", ".stl")
@@ -41,19 +41,19 @@ def write_mesh(
     """Write a mesh given in the world frame; `colors` are (v, 3) sRGB in [0, 1]. See `Mesh.save`.
 
     Raises:
+        InputError: the mesh has no triangles (glTF forbids empty arrays).
         OutputError: unknown ending, no such `up` for the format, folder not writable, or the file exists.
     """
     path = Path(path)
+    if len(faces) == 0:
+        raise InputError("the mesh has no triangles: there is nothing to write")
     ending = path.suffix.lower()
     if ending not in MESH_ENDINGS:
         raise OutputError(f"{path.name}: unknown mesh ending; use one of {', '.join(MESH_ENDINGS)}")
     if up not in ("y", "z") or (ending == ".glb" and up != "y"):
         raise OutputError(f"up={up!r} isn't possible for {ending}: use 'y'" + ("" if ending == ".glb" else " or 'z'"))
     vertices = np.asarray(world_to_gltf(vertices) if up == "y" else vertices, dtype=np.float32)
-    if ending == ".glb":
-        data = _glb(vertices, faces, colors)
-    else:
-        data = _with_trimesh(ending[1:], vertices, faces, colors)
+    data = _glb(vertices, faces, colors) if ending == ".glb" else _with_trimesh(ending[1:], vertices, faces, colors)
     return write_bytes(path, data, overwrite=overwrite)
 
 
@@ -65,7 +65,7 @@ def _with_trimesh(
     rgb = None if colors is None else (colors * 255).round().astype(np.uint8)
     mesh = trimesh.Trimesh(vertices, faces, vertex_colors=rgb, process=False)
     data = mesh.export(file_type=kind)
-    return data.encode() if isinstance(data, str) else data
+    return data if isinstance(data, bytes) else str(data).encode()
 
 
 def _glb(vertices: NDArray[np.floating], faces: NDArray[np.integer], colors: NDArray[np.floating] | None) -> bytes:

@@ -1,0 +1,31 @@
+"""From a photo, however it is given, to the picture the multiview stage takes."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from instantmesh.images.cutout import Background, cut_out
+from instantmesh.images.framing import composite, crop_to_foreground, resize
+from instantmesh.images.reading import ImageSource, open_image
+
+
+def prepare(
+    source: ImageSource,
+    background: Background = "auto",
+    foreground_ratio: float = 0.85,
+    size_px: int | None = None,
+) -> Float[Tensor, "3 s s"]:
+    """Open a picture, cut its object out, centre it in a square and lay it on white.
+
+    Args:
+        source: see `open_image`.
+        background: see `cut_out`. With "keep" the picture is only padded to a square.
+        foreground_ratio: the share of the side that the object's longer side takes, in (0, 1].
+        size_px: the square's side; None leaves the pixels as they are.
+
+    Raises:
+        ImageError, InputError, MissingBackendError, MissingFileError: see `open_image`, `cut_out` and
+            `crop_to_foreground`.
+    """
+    rgba = cut_out(open_image(source), background)
+    picture = composite(crop_to_foreground(rgba, 1.0 if background == "keep" else foreground_ratio))
+    return picture if size_px is None else resize(picture, size_px)
