@@ -33,4 +33,6 @@ def load(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise MissingBackendError(f"{name} is needed here and can't be imported ({error}). Install it: {hint}") from error
+        raise MissingBackendError(
+            f"{name} is needed here and can't be imported ({error}). Install it: {hint}"
+        ) from error

@@ -82,7 +82,7 @@ def parse_config(values: dict, kind: type[Config], source: str = "configuration"
         raise ConfigError(f"{source}: " + "; ".join(_explain(problem, kind) for problem in error.errors())) from error
 
 
-def _explain(problem, kind: type[BaseModel]) -> str:  # noqa: ANN001 (pydantic's TypedDict)
+def _explain(problem, kind: type[BaseModel]) -> str:
     place = [str(part) for part in problem["loc"]]
     if problem["type"] != "extra_forbidden":
         return f"{'.'.join(place)}: {problem['msg']}"

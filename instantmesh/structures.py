@@ -21,6 +21,7 @@ def _require_finite(name: str, tensor: Tensor) -> None:
 
 
 def _require_unit_range(name: str, tensor: Tensor) -> None:
+    tensor = tensor.detach()
     if tensor.numel() and (float(tensor.min()) < -1e-4 or float(tensor.max()) > 1 + 1e-4):
         raise InputError(
             f"{name} must lie in [0, 1], found [{float(tensor.min()):.3g}, {float(tensor.max()):.3g}]"
@@ -145,7 +146,9 @@ class Mesh:
             raise InputError(f"faces name vertices outside 0..{len(self.vertices) - 1}")
         if self.vertex_colors is not None:
             if self.vertex_colors.shape != self.vertices.shape:
-                raise InputError(f"vertex_colors must be {tuple(self.vertices.shape)}, got {tuple(self.vertex_colors.shape)}")
+                raise InputError(
+                    f"vertex_colors must be {tuple(self.vertices.shape)}, got {tuple(self.vertex_colors.shape)}"
+                )
             _require_finite("vertex_colors", self.vertex_colors)
             _require_unit_range("vertex_colors", self.vertex_colors)
 
@@ -176,5 +179,10 @@ class Mesh:
         """
         colors = None if self.vertex_colors is None else self.vertex_colors.detach().cpu().numpy()
         return mesh_files.write_mesh(
-            path, self.vertices.detach().cpu().numpy(), self.faces.detach().cpu().numpy(), colors, up=up, overwrite=overwrite
+            path,
+            self.vertices.detach().cpu().numpy(),
+            self.faces.detach().cpu().numpy(),
+            colors,
+            up=up,
+            overwrite=overwrite,
         )

@@ -27,6 +27,7 @@ from instantmesh.errors import InputError
 class ProceduralDataset:
     """Memory-mapped arrays of the module's layout."""
 
+    seeds: NDArray[np.int64]
     pictures: NDArray[np.uint8]
     points: NDArray[np.float16]
     distances: NDArray[np.float16]
@@ -62,20 +63,22 @@ def write_dataset(folder: str | Path, objects: int, size_px: int = 64, first_see
     """Write objects of seeds `first_seed`, ... into `folder`, or finish writing them. The same on every machine."""
     folder = Path(folder)
     if not folder.joinpath("done.npy").exists():
-        _allocate(folder, objects, size_px)
-    done = np.load(folder / "done.npy")
-    if len(done) != objects:
-        raise InputError(f"{folder} was begun with {len(done)} objects, not {objects}")
-    todo = [(str(folder), row, first_seed + row, size_px) for row in np.flatnonzero(~done)]
+        _allocate(folder, first_seed + np.arange(objects), size_px)
+    done, seeds = np.load(folder / "done.npy"), np.load(folder / "seeds.npy")
+    if len(done) != objects or seeds[0] != first_seed:
+        raise InputError(f"{folder} was begun with {len(done)} objects from seed {seeds[0]}")
+    todo = [(str(folder), int(row), int(seeds[row]), size_px) for row in np.flatnonzero(~done)]
     with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
         for _ in tqdm(pool.imap_unordered(_write_row, todo, chunksize=16), total=len(todo), unit="object"):
             pass
 
 
-def _allocate(folder: Path, objects: int, size_px: int) -> None:
+def _allocate(folder: Path, seeds: NDArray[np.int64], size_px: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    objects = len(seeds)
     for name, array in _row(HELD_OUT_SEED, size_px).items():
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", array.dtype, (objects, *array.shape)).flush()
+    np.save(folder / "seeds.npy", seeds)
     np.save(folder / "done.npy", np.zeros(objects, bool))
 
 

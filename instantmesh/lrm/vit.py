@@ -12,6 +12,8 @@ from instantmesh.config import ViTConfig
 from instantmesh.errors import InputError
 from instantmesh.lrm.attention import Attention, fourier_features, mlp
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 _RAY_DEPTHS = (-0.7, 0.0, 0.7)  # around the point of the ray nearest to the camera's distance from the origin
 
 
@@ -39,9 +41,6 @@ class ModulatedBlock(nn.Module):
 class CameraViT(nn.Module):
     """DINO ViT with camera modulation (InstantMesh, section 3.2): pictures and cameras to tokens."""
 
-    image_mean: Tensor
-    image_std: Tensor
-
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         d = config.hidden_size
@@ -55,8 +54,6 @@ class CameraViT(nn.Module):
         )
         self.blocks = nn.ModuleList(ModulatedBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d, config.norm_eps)
-        self.register_buffer("image_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
-        self.register_buffer("image_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
 
     def forward(
         self, images: Float[Tensor, "b v 3 height width"], cameras: Float[Tensor, "b v 16"]
@@ -74,7 +71,8 @@ class CameraViT(nn.Module):
         patch = self.config.patch_size
         if height % patch or width % patch:
             raise InputError(f"a {width} x {height} picture doesn't divide into patches of {patch} pixels")
-        x = self.patch_embedding((images.flatten(0, 1) - self.image_mean) / self.image_std)
+        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+        x = self.patch_embedding((images.flatten(0, 1) - mean) / std)
         h, w = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
         vectors = cameras.flatten(0, 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from instantmesh.cameras import camera_vector, rotate_about_up, six_view_cameras
@@ -39,8 +39,10 @@ class GeometryTrainingConfig(StrictModel):
 
 @dataclass(frozen=True)
 class GeometryBatch:
-    """Six views of b objects and samples of their geometry, turned together by a random angle about z."""
+    """Views of b objects and samples of their geometry, turned together by a random angle about z."""
 
+    seeds: Int[Tensor, " b"]
+    angle: Float[Tensor, " b"]
     images: Float[Tensor, "b v 3 h w"]
     cameras: Float[Tensor, "b v 16"]
     points: Float[Tensor, "b p 3"]
@@ -72,6 +74,8 @@ def draw_batch(
         return torch.from_numpy(array[rows].astype(np.float32)) / scale
 
     batch = GeometryBatch(
+        torch.from_numpy(data.seeds[rows].astype(np.int64)),
+        angle,
         images,
         vectors,
         _turn(floats(data.points), angle),
@@ -93,9 +97,14 @@ def rotated_camera_vectors(cameras: Cameras, angle: Float[Tensor, " b"]) -> Floa
 
 def geometry_losses(model: InstantMesh, batch: GeometryBatch, config: GeometryTrainingConfig) -> dict[str, Tensor]:
     """Named losses of a batch, weighted; their sum is what is minimised."""
-    head = model.head
-    assert isinstance(head, SurfaceHead)
-    planes = model(batch.images, batch.cameras)
+    assert isinstance(model.head, SurfaceHead)
+    return point_losses(model.head, model(batch.images, batch.cameras), batch, config)
+
+
+def point_losses(
+    head: SurfaceHead, planes: Float[Tensor, "b 3 c h w"], batch: GeometryBatch, config: GeometryTrainingConfig
+) -> dict[str, Tensor]:
+    """Losses of a batch's points, given its planes."""
     step = 0.5 * 2 / planes.shape[-1]  # half a texel: finite differences then see the planes' own detail
     offsets = step * torch.cat([torch.zeros(1, 3), torch.eye(3)]).to(planes)
     around = (batch.surface_points[:, :, None] + offsets).flatten(1, 2)

@@ -1,0 +1,5 @@
+"""`python -m instantmesh`."""
+
+from instantmesh.cli import main
+
+main()

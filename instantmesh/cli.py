@@ -1,0 +1,199 @@
+"""The command line: `instantmesh generate | reconstruct | models`."""
+
+import logging
+import sys
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from instantmesh.errors import InputError, InstantMeshError, OutputError
+from instantmesh.files.pictures import PICTURE_ENDINGS
+
+app = typer.Typer(
+    help="From a picture to a 3D mesh.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+
+EXIT_ERROR = 2
+
+
+class MeshFormat(str, Enum):
+    """Endings a mesh can be written with."""
+
+    glb = "glb"
+    obj = "obj"
+    ply = "ply"
+    stl = "stl"
+
+
+class Background(str, Enum):
+    """How the object is told from what is around it."""
+
+    auto = "auto"
+    alpha = "alpha"
+    key = "key"
+    matting = "matting"
+    keep = "keep"
+
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made where it is missing.")]
+ModelName = Annotated[str, typer.Option("--model", "-m", help="A name of `instantmesh models`, or a folder.")]
+Format = Annotated[MeshFormat, typer.Option("--format", "-f", help="The mesh file's format.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept instead of the usual cache.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+LocalOnly = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
+
+
+@app.command()
+def generate(
+    photos: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
+    out: Out,
+    model: ModelName = "instant-mesh-large",
+    seed: Annotated[int | None, typer.Option(help="Fixes every random draw; the same for each photo.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 75,
+    guidance_scale: Annotated[float, typer.Option(help="How closely the views follow the photo.")] = 4.0,
+    background: Annotated[Background, typer.Option(help="How the object is cut out.")] = Background.auto,
+    mesh_format: Format = MeshFormat.glb,
+    device: Device = "auto",
+    cache_dir: CacheDir = None,
+    local_files_only: LocalOnly = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a mesh, a picture of the six views and a preview picture from each photo."""
+    from instantmesh.pipeline import Pipeline
+
+    pictures = _pictures(photos)
+    targets = [_Targets(out, stem, mesh_format.value) for stem in _unique_stems(pictures)]
+    _check_out(out)
+    pipeline = Pipeline.from_pretrained(model, device=device, cache_dir=cache_dir, local_files_only=local_files_only)
+    failures = 0
+    for photo, target in tqdm(list(zip(pictures, targets, strict=True)), unit="photo", disable=len(pictures) == 1):
+        start = time.monotonic()
+        try:
+            target.check(overwrite)
+            result = pipeline(photo, seed=seed, steps=steps, guidance_scale=guidance_scale, background=background.value)
+            result.views.save(target.views, overwrite=overwrite)
+            result.save_preview(target.preview, overwrite=overwrite)
+            result.mesh.save(target.mesh, overwrite=overwrite)
+        except InstantMeshError as error:
+            failures += 1
+            _say(f"{photo}: {error}")
+            continue
+        _say(f"{photo} -> {target.mesh} ({time.monotonic() - start:.1f} s)")
+    if failures:
+        raise InputError(f"{failures} of {len(pictures)} photos failed")
+
+
+@app.command()
+def reconstruct(
+    views: Annotated[Path, typer.Argument(help="A 3 x 2 picture of the six views, or a folder with cameras.json.")],
+    out: Out,
+    model: ModelName = "instant-mesh-large",
+    mesh_format: Format = MeshFormat.glb,
+    device: Device = "auto",
+    cache_dir: CacheDir = None,
+    local_files_only: LocalOnly = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a mesh and a preview picture from views that exist already."""
+    from instantmesh.view_files import read_views
+    from instantmesh.pipeline import Pipeline
+    from instantmesh.render.preview import save_preview
+
+    target = _Targets(out, views.stem, mesh_format.value)
+    _check_out(out)
+    target.check(overwrite)
+    posed = read_views(views)
+    pipeline = Pipeline.from_pretrained(
+        model, device=device, cache_dir=cache_dir, local_files_only=local_files_only, multiview=False
+    )
+    mesh = pipeline.reconstruct(posed)
+    save_preview(mesh, target.preview, overwrite=overwrite)
+    mesh.save(target.mesh, overwrite=overwrite)
+    _say(f"{views} -> {target.mesh}")
+
+
+@app.command()
+def models(cache_dir: CacheDir = None) -> None:
+    """List the models: licence, size, where the files come from, and whether they are here already."""
+    from instantmesh import hub
+
+    for model in hub.MODELS.values():
+        cached = "here" if hub.is_cached(model, cache_dir) else "not cached"
+        size = f"{model.size_bytes / 1e9:.1f} GB to download" if model.size_bytes else "nothing to download"
+        typer.echo(f"{model.name}: {size}, {cached}\n  {model.description}")
+        for part in model.parts:
+            typer.echo(f"  {part.role}: {part.licence}; {part.source}")
+
+
+class _Targets:
+    """The files made from one photo."""
+
+    def __init__(self, out: Path, stem: str, ending: str) -> None:
+        self.mesh = out / f"{stem}.{ending}"
+        self.views = out / f"{stem}_views.png"
+        self.preview = out / f"{stem}_preview.png"
+
+    def check(self, overwrite: bool) -> None:
+        """Refuse before the work is done, not after."""
+        for path in (self.mesh, self.views, self.preview):
+            if path.exists() and not overwrite:
+                raise OutputError(f"{path} exists; pass --overwrite to replace it")
+
+
+def _pictures(sources: list[Path]) -> list[Path]:
+    """The named files, and every picture directly inside the named folders."""
+    found: list[Path] = []
+    for source in sources:
+        if source.is_dir():
+            inside = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURE_ENDINGS)
+            if not inside:
+                raise InputError(f"{source} holds no pictures ({', '.join(PICTURE_ENDINGS)})")
+            found += inside
+        else:
+            found.append(source)
+    return found
+
+
+def _unique_stems(paths: list[Path]) -> list[str]:
+    """Names for the results: the files' own, numbered where two photos share one."""
+    stems: list[str] = []
+    for path in paths:
+        stem, count = path.stem, 2
+        while stem in stems:
+            stem, count = f"{path.stem}_{count}", count + 1
+        stems.append(stem)
+    return stems
+
+
+def _check_out(out: Path) -> None:
+    """An output folder that can't be written is found out before any model is loaded."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".instantmesh-write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"can't write into {out}: {error.strerror or error}") from error
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)
+
+
+def main() -> None:
+    """Entry point: errors of the package end with one line and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app()
+    except InstantMeshError as error:
+        _say(f"error: {error}")
+        sys.exit(EXIT_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""One photograph to a coloured mesh: the two stages wired together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from instantmesh.errors import InputError
+from instantmesh.images import prepare
+from instantmesh.loading import load_multiview, load_reconstruction
+from instantmesh.reconstruction import SparseViewReconstructor
+from instantmesh.render.preview import save_preview
+from instantmesh.structures import Cameras, Mesh, Views
+
+if TYPE_CHECKING:
+    from instantmesh.images.cutout import Background
+    from instantmesh.images.reading import ImageSource
+    from instantmesh.multiview.generator import MultiviewGenerator
+
+DEFAULT_MODEL = "instant-mesh-large"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a photograph became.
+
+    Attributes:
+        mesh: coloured, in the world frame; `mesh.save("x.glb")`.
+        views: the six views it was reconstructed from; `views.save("x.png")`.
+        photo: (3, s, s) RGB in [0, 1], the cut-out photo on white as the multiview stage saw it.
+    """
+
+    mesh: Mesh
+    views: Views
+    photo: Float[Tensor, "3 s s"]
+
+    def save_preview(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
+        """Write a picture of the mesh from four sides. Errors as in `Mesh.save`."""
+        return save_preview(self.mesh, path, overwrite=overwrite)
+
+
+class Pipeline:
+    """Photo -> six views -> mesh. Build one with `from_pretrained`, or from stages of your own.
+
+    Attributes:
+        multiview: paints the six views, or None where only `reconstruct` is wanted.
+        reconstructor: turns views into a mesh.
+    """
+
+    def __init__(self, multiview: "MultiviewGenerator | None", reconstructor: SparseViewReconstructor) -> None:
+        self.multiview = multiview
+        self.reconstructor = reconstructor
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | PathLike[str] = DEFAULT_MODEL,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        cache_dir: str | PathLike[str] | None = None,
+        local_files_only: bool = False,
+        *,
+        multiview: bool = True,
+    ) -> "Pipeline":
+        """Load a model by name ("tiny" comes with the package; `instantmesh models` lists all) or from a folder.
+
+        Args:
+            name: a model's name, or a folder in the layout of `instantmesh.loading`.
+            device: "auto" takes CUDA where there is one.
+            dtype: of the multiview stage; "auto" is float16 on CUDA and float32 elsewhere. The reconstruction stage
+                computes in float32.
+            cache_dir: where downloads are kept; None is Hugging Face's own cache.
+            local_files_only: never use the network.
+            multiview: False leaves out the first stage, for `reconstruct` alone.
+
+        Raises:
+            UnknownModelError: no such name; the nearest is suggested.
+            MissingFileError: files are neither here nor to be downloaded; the message says what to put where.
+            CheckpointError: a file is damaged, unsafe, or another variant's.
+            InputError: no such device or dtype.
+        """
+        place = _device(device)
+        precision = _dtype(dtype, place)
+        reconstruction = load_reconstruction(str(name), place, torch.float32, cache_dir, local_files_only)
+        generator = load_multiview(str(name), place, precision, cache_dir, local_files_only) if multiview else None
+        return cls(generator, SparseViewReconstructor(reconstruction))
+
+    def __call__(
+        self,
+        photo: "ImageSource",
+        *,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        steps: int = 75,
+        guidance_scale: float = 4.0,
+        background: "Background" = "auto",
+        scale: float = 1.0,
+        callback: Callable[[int, int], None] | None = None,
+    ) -> Result:
+        """Make a mesh from one photograph.
+
+        Args:
+            photo: path, PIL image, array (h, w, 3 or 4) or tensor (3 or 4, h, w); 8-bit, or float in [0, 1].
+            seed: fixes every random draw; or pass a `generator`.
+            generator: source of all random draws, instead of `seed`.
+            steps: denoising steps.
+            guidance_scale: how closely the views follow the photo.
+            background: how the object is told from its background, see `instantmesh.images.cut_out`.
+            scale: of the cameras' distance (4.0) as the reconstruction stage is told; above 1 the mesh grows.
+            callback: called after each denoising step with (steps done, steps in all).
+
+        Raises:
+            ImageError: unreadable, too small, or without foreground. EmptySurfaceError: no surface came out.
+        """
+        picture = prepare(photo, background=background)
+        views = self._paint(picture, seed, generator, steps, guidance_scale, callback)
+        return Result(self.reconstruct(_at_scale(views, scale)), views, picture)
+
+    def generate_views(
+        self,
+        photo: "ImageSource",
+        *,
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        steps: int = 75,
+        guidance_scale: float = 4.0,
+        background: "Background" = "auto",
+        callback: Callable[[int, int], None] | None = None,
+    ) -> Views:
+        """The six views of the object in a photograph; arguments and errors as in `__call__`."""
+        picture = prepare(photo, background=background)
+        return self._paint(picture, seed, generator, steps, guidance_scale, callback)
+
+    def reconstruct(self, views: Views, *, resolution: int | None = None) -> Mesh:
+        """A mesh from any number of views with any poses.
+
+        Args:
+            views: pictures on white with their cameras; the object at the origin, inside [-1, 1]^3.
+            resolution: of the extraction grid; the model's own by default.
+
+        Raises:
+            EmptySurfaceError: no surface came out.
+        """
+        if not isinstance(views, Views):
+            raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
+        return self.reconstructor(views, resolution)
+
+    def _paint(
+        self,
+        picture: Float[Tensor, "3 s s"],
+        seed: int | None,
+        generator: torch.Generator | None,
+        steps: int,
+        guidance_scale: float,
+        callback: Callable[[int, int], None] | None,
+    ) -> Views:
+        if self.multiview is None:
+            raise InputError("this pipeline was loaded without its multiview stage; it can only reconstruct views")
+        if seed is not None and generator is not None:
+            raise InputError("pass a seed or a generator, not both")
+        if seed is not None:
+            generator = torch.Generator("cpu").manual_seed(seed)
+        return self.multiview.generate(
+            picture, steps=steps, guidance_scale=guidance_scale, generator=generator, callback=callback
+        )
+
+
+def _at_scale(views: Views, scale: float) -> Views:
+    if not scale > 0:
+        raise InputError(f"scale must be positive, got {scale}")
+    pose = views.cameras.camera_to_world.clone()
+    pose[:, :3, 3] *= scale
+    return Views(views.images, Cameras(pose, views.cameras.intrinsics))
+
+
+def _device(device: str | torch.device) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"device {device!r} can't be used: {str(error).splitlines()[0]}") from error
+    return chosen
+
+
+def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if chosen not in (torch.float16, torch.bfloat16, torch.float32):
+        raise InputError(f"dtype {dtype!r} isn't one of auto, float32, float16, bfloat16")
+    return chosen

@@ -1,0 +1,155 @@
+"""Training of a small VAE for the multiview stage, on pictures of procedural objects.
+
+Afterwards its latents are standardised by rewriting two 1 x 1 convolutions, so that what the UNet paints has zero mean
+and unit variance on the objects with the same constants as the real model (`multiview.latent_space`).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from instantmesh.config import StrictModel
+from instantmesh.multiview.latent_space import LATENT_SCALE, LATENT_SHIFT, normalise_pictures
+from instantmesh.training.loop import train
+from instantmesh.training.schedule import OptimiserConfig
+
+Pictures = NDArray[np.uint8]
+"""(n, 7, s, s, 4) RGBA with straight alpha: the query view, then the six fixed views (`data.dataset`)."""
+
+FACTOR = 8
+_MOMENT_OBJECTS = 512
+
+
+class VaeTrainingConfig(StrictModel):
+    """`configs/train/tiny-vae.yaml`."""
+
+    optimiser: OptimiserConfig
+    block_out_channels: tuple[int, int, int, int] = (32, 64, 96, 128)
+    batch_size: int = 2  # objects: each is one 3 x 2 picture and one query view
+    gradient_weight: float = 0.5
+    kl_weight: float = 1e-4
+    background_weight: float = 0.2  # of pixels far from the object: white tiles would dominate
+
+
+def small_vae(block_out_channels: tuple[int, ...]) -> AutoencoderKL:
+    """A VAE of the real model's kind (factor 8, 4 latent channels), without its attention over whole pictures."""
+    levels = len(block_out_channels)
+    return AutoencoderKL(
+        block_out_channels=block_out_channels,  # pyright: ignore[reportArgumentType]
+        down_block_types=("DownEncoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+    )
+
+
+def on_white(rgba: UInt8[Tensor, "*n h w 4"]) -> tuple[Float[Tensor, "*n 3 h w"], Float[Tensor, "*n 1 h w"]]:
+    """Pictures in [0, 1] on white and their masks, of 8-bit RGBA with straight alpha."""
+    channels_first = rgba.movedim(-1, -3).float() / 255
+    color, mask = channels_first[..., :3, :, :], channels_first[..., 3:, :, :]
+    return color * mask + 1 - mask, mask
+
+
+def tile_six(views: Float[Tensor, "b 6 c h w"]) -> Float[Tensor, "b c height width"]:
+    """Six views as one 3 x 2 picture, row-major, for each of b objects."""
+    b, _, c, h, w = views.shape
+    return views.unflatten(1, (3, 2)).permute(0, 3, 1, 4, 2, 5).reshape(b, c, 3 * h, 2 * w)
+
+
+def foreground_latents(mask: Float[Tensor, "b 1 height width"]) -> Float[Tensor, "b 1 h w"]:
+    """1 at the latents whose pixels show some of the object, 0 elsewhere."""
+    return (max_pool2d(mask, FACTOR) > 0).float()
+
+
+def vae_losses(
+    vae: AutoencoderKL,
+    pictures: Float[Tensor, "b 3 h w"],
+    mask: Float[Tensor, "b 1 h w"],
+    config: VaeTrainingConfig,
+    noise: torch.Generator,
+) -> dict[str, Tensor]:
+    """Weighted losses: L1 and L1 of picture gradients, the background counting less, and KL to the unit normal."""
+    true = normalise_pictures(pictures)
+    near = max_pool2d(mask, 9, stride=1, padding=4)
+    weight = config.background_weight + (1 - config.background_weight) * (near > 0).float()
+    weight = weight / weight.mean()
+    posterior = vae.encode(true).latent_dist
+    latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=noise).to(true)
+    error = vae.decode(latents).sample - true
+    slope = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
+    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+    return {
+        "l1": (error.abs() * weight).mean(),
+        "gradient": config.gradient_weight * slope,
+        "kl": config.kl_weight * kl,
+    }
+
+
+def draw_vae_losses(
+    vae: AutoencoderKL, data: Pictures, config: VaeTrainingConfig, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Losses of a random batch: 3 x 2 pictures and query views, equally many pixels' worth of each kind of error."""
+    noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    rows = np.sort(rng.choice(len(data), 3 * config.batch_size, replace=False))
+    pictures, mask = (x.to(vae.device) for x in on_white(torch.from_numpy(data[rows])))
+    b = config.batch_size
+    painted = vae_losses(vae, tile_six(pictures[:b, 1:]), tile_six(mask[:b, 1:]), config, noise)
+    query = vae_losses(vae, pictures[:, 0], mask[:, 0], config, noise)
+    return {name: (painted[name] + query[name]) / 2 for name in painted}
+
+
+@torch.no_grad()
+def standardise_latents(vae: AutoencoderKL, data: Pictures) -> None:
+    """Rewrite the 1 x 1 convolutions around the latents so that painted latents on objects have mean 0, variance 1.
+
+    Pictures decode to what they did before; `scaling_factor` keeps the real model's value.
+    """
+    latents, weights = [], []
+    for start in range(0, min(len(data), _MOMENT_OBJECTS), 8):
+        pictures, mask = on_white(torch.from_numpy(data[start : start + 8, 1:]))
+        painted = normalise_pictures(tile_six(pictures)).to(vae.device)
+        latents.append(vae.encode(painted).latent_dist.mean.cpu())
+        weights.append(foreground_latents(tile_six(mask)))
+    z, weight = torch.cat(latents), torch.cat(weights)
+    mean = (z * weight).sum((0, 2, 3)) / weight.sum()
+    std = ((z - mean[:, None, None]).square() * weight).sum((0, 2, 3)).div(weight.sum()).sqrt()
+    unit = 1 / (LATENT_SCALE * vae.config.scaling_factor)
+    _rescale_latents(vae, unit / std, LATENT_SHIFT / vae.config.scaling_factor - unit * mean / std)
+
+
+def _rescale_latents(vae: AutoencoderKL, scale: Float[Tensor, " c"], shift: Float[Tensor, " c"]) -> None:
+    """New latents are scale * old + shift; the decoder undoes it."""
+    encode, decode = vae.quant_conv, vae.post_quant_conv
+    assert encode is not None and decode is not None and encode.bias is not None and decode.bias is not None
+    scale, shift = scale.to(encode.weight), shift.to(encode.weight)
+    c = len(scale)
+    encode.weight[:c] *= scale[:, None, None, None]
+    encode.bias[:c] = encode.bias[:c] * scale + shift
+    encode.bias[c:] += 2 * scale.log()
+    decode.weight /= scale[:, None, None]
+    decode.bias -= decode.weight[:, :, 0, 0] @ shift
+
+
+def train_vae(
+    config: VaeTrainingConfig,
+    pictures: Pictures,
+    out: str | Path,
+    minutes: float | None = None,
+    device: torch.device | str = "cpu",
+) -> AutoencoderKL:
+    """Train a small VAE, resuming from `out`; leaves a diffusers folder `out/vae` (float32) and returns the VAE."""
+    torch.manual_seed(0)
+    vae = small_vae(config.block_out_channels).to(device)
+    train(vae, lambda rng: draw_vae_losses(vae, pictures, config, rng), config.optimiser, out, minutes=minutes)
+    vae.eval()
+    standardise_latents(vae, pictures)
+    vae.save_pretrained(Path(out) / "vae")
+    return vae

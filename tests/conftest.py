@@ -1,0 +1,25 @@
+"""Shapes and types of tensor arguments are checked while the tests run."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is imported: no test uses the network
+
+install_import_hook("instantmesh", "beartype.beartype")
+
+GOLDEN = Path(__file__).parent / "data" / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """Reference numbers computed by the systems' released code."""
+    return GOLDEN
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep converted checkpoints and notices out of the user's cache."""
+    monkeypatch.setenv("INSTANTMESH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
