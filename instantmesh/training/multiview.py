@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from instantmesh.config import StrictModel, read_config
-from instantmesh.multiview.latent_space import encode_painted, normalise_pictures
+from instantmesh.multiview.latent_space import encode_painted, posterior
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.loop import train
 from instantmesh.training.schedule import OptimiserConfig
@@ -51,14 +51,14 @@ class LatentCache:
         folder = folder / f"latents-{_fingerprint(vae)}"
         new = not (folder / "done.npy").exists()
         folder.mkdir(parents=True, exist_ok=True)
-        n, (c, k, l) = len(pictures), self.zero_picture.shape[1:]
+        n, (c, h, w) = len(pictures), self.zero_picture.shape[1:]
 
         def array(name: str, dtype: type, *shape: int) -> np.ndarray:
             path = folder / f"{name}.npy"
             return np.lib.format.open_memmap(path, "w+" if new else "r+", dtype, None if not new else (n, *shape))
 
-        self.targets = array("targets", np.float16, c, 3 * k, 2 * l)
-        self.conditions = array("conditions", np.float16, c, k, l)
+        self.targets = array("targets", np.float16, c, 3 * h, 2 * w)
+        self.conditions = array("conditions", np.float16, c, h, w)
         self.done = array("done", np.bool_)
 
     def __call__(self, rows: np.ndarray) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c k l"]]:
@@ -77,7 +77,7 @@ class LatentCache:
 
     @torch.no_grad()
     def _condition(self, photos: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b c k l"]:
-        return self.vae.encode(normalise_pictures(photos)).latent_dist.mode()
+        return posterior(self.vae, photos).mode()
 
 
 def _fingerprint(vae: AutoencoderKL) -> str:
@@ -155,7 +155,8 @@ def train_multiview(
     device: torch.device | str = "cpu",
 ) -> Zero123PlusPipeline:
     """Train UNet and encoders, resuming from `out`; leaves the pipeline in `out/pipeline` (float16) and returns it."""
-    vae = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False).eval().to(device)
+    vae = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False).eval()
+    vae.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     cache = LatentCache(vae, pictures, Path(out))
     torch.manual_seed(0)
     model = SmallZero123Plus(config.model).to(device)

@@ -57,6 +57,7 @@ class SmallZero123Plus(nn.Module):
     def __init__(self, config: SmallModelConfig) -> None:
         super().__init__()
         levels, channels = len(config.block_out_channels), config.embedding_channels
+        heads = tuple(c // config.head_channels for c in config.block_out_channels)
         self.unet = UNet2DConditionModel(
             sample_size=3 * config.tile_size_px // 8,
             block_out_channels=config.block_out_channels,
@@ -64,7 +65,7 @@ class SmallZero123Plus(nn.Module):
             up_block_types=("CrossAttnUpBlock2D",) * levels,
             layers_per_block=1,
             cross_attention_dim=channels,
-            attention_head_dim=tuple(c // config.head_channels for c in config.block_out_channels),
+            attention_head_dim=heads,  # pyright: ignore[reportArgumentType]
             use_linear_projection=True,
             norm_num_groups=8,
         )

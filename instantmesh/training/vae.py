@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from instantmesh.config import StrictModel
-from instantmesh.multiview.latent_space import LATENT_SCALE, LATENT_SHIFT, normalise_pictures
+from instantmesh.multiview.latent_space import LATENT_SCALE, LATENT_SHIFT, PICTURE_STD, decode_raw, posterior
 from instantmesh.training.loop import train
 from instantmesh.training.schedule import OptimiserConfig
 
@@ -30,7 +30,7 @@ class VaeTrainingConfig(StrictModel):
     """`configs/train/tiny-vae.yaml`."""
 
     optimiser: OptimiserConfig
-    block_out_channels: tuple[int, int, int, int] = (32, 64, 96, 128)
+    block_out_channels: tuple[int, int, int, int] = (16, 32, 64, 128)
     batch_size: int = 2  # objects: each is one 3 x 2 picture and one query view
     gradient_weight: float = 0.5
     kl_weight: float = 1e-4
@@ -77,15 +77,14 @@ def vae_losses(
     noise: torch.Generator,
 ) -> dict[str, Tensor]:
     """Weighted losses: L1 and L1 of picture gradients, the background counting less, and KL to the unit normal."""
-    true = normalise_pictures(pictures)
     near = max_pool2d(mask, 9, stride=1, padding=4)
     weight = config.background_weight + (1 - config.background_weight) * (near > 0).float()
     weight = weight / weight.mean()
-    posterior = vae.encode(true).latent_dist
-    latents = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=noise).to(true)
-    error = vae.decode(latents).sample - true
+    code = posterior(vae, pictures)
+    latents = code.mean + code.std * torch.randn(code.mean.shape, generator=noise).to(pictures)
+    error = (decode_raw(vae, latents) - pictures) / PICTURE_STD
     slope = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
-    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+    kl = 0.5 * (code.mean.square() + code.var - 1 - code.logvar).mean()
     return {
         "l1": (error.abs() * weight).mean(),
         "gradient": config.gradient_weight * slope,
@@ -114,21 +113,24 @@ def standardise_latents(vae: AutoencoderKL, data: Pictures) -> None:
     """
     latents, weights = [], []
     for start in range(0, min(len(data), _MOMENT_OBJECTS), 8):
-        pictures, mask = on_white(torch.from_numpy(data[start : start + 8, 1:]))
-        painted = normalise_pictures(tile_six(pictures)).to(vae.device)
-        latents.append(vae.encode(painted).latent_dist.mean.cpu())
+        pictures, mask = on_white(torch.from_numpy(np.array(data[start : start + 8, 1:])))
+        latents.append(posterior(vae, tile_six(pictures).to(vae.device)).mode().cpu())
         weights.append(foreground_latents(tile_six(mask)))
     z, weight = torch.cat(latents), torch.cat(weights)
     mean = (z * weight).sum((0, 2, 3)) / weight.sum()
     std = ((z - mean[:, None, None]).square() * weight).sum((0, 2, 3)).div(weight.sum()).sqrt()
-    unit = 1 / (LATENT_SCALE * vae.config.scaling_factor)
-    _rescale_latents(vae, unit / std, LATENT_SHIFT / vae.config.scaling_factor - unit * mean / std)
+    factor = vae.config["scaling_factor"]
+    scale = 1 / (LATENT_SCALE * factor * std)
+    _rescale_latents(vae, scale, LATENT_SHIFT / factor - scale * mean)
 
 
 def _rescale_latents(vae: AutoencoderKL, scale: Float[Tensor, " c"], shift: Float[Tensor, " c"]) -> None:
     """New latents are scale * old + shift; the decoder undoes it."""
     encode, decode = vae.quant_conv, vae.post_quant_conv
-    assert encode is not None and decode is not None and encode.bias is not None and decode.bias is not None
+    assert encode is not None
+    assert decode is not None
+    assert encode.bias is not None
+    assert decode.bias is not None
     scale, shift = scale.to(encode.weight), shift.to(encode.weight)
     c = len(scale)
     encode.weight[:c] *= scale[:, None, None, None]
@@ -147,7 +149,8 @@ def train_vae(
 ) -> AutoencoderKL:
     """Train a small VAE, resuming from `out`; leaves a diffusers folder `out/vae` (float32) and returns the VAE."""
     torch.manual_seed(0)
-    vae = small_vae(config.block_out_channels).to(device)
+    vae = small_vae(config.block_out_channels)
+    vae.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     train(vae, lambda rng: draw_vae_losses(vae, pictures, config, rng), config.optimiser, out, minutes=minutes)
     vae.eval()
     standardise_latents(vae, pictures)

@@ -1,0 +1,56 @@
+"""Between pictures in [0, 1] and the latents the UNet paints (Zero123++, arXiv 2310.15110, section 2.4).
+
+The VAE sees pictures as (x - 0.5) / 0.8. The latents of the six painted views are moved and shrunk, because white
+backgrounds push them off zero; the condition's latents are taken as they leave the VAE.
+
+Symbols: b pictures of height x width; c latent channels of h x w, an eighth of that in the real model.
+"""
+
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+PICTURE_MEAN = 0.5
+PICTURE_STD = 0.8
+LATENT_SHIFT = 0.22
+LATENT_SCALE = 0.75
+
+
+def normalise_pictures(pictures: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b 3 height width"]:
+    """Pictures in [0, 1] as the VAE takes them, in [-0.625, 0.625]."""
+    return (pictures - PICTURE_MEAN) / PICTURE_STD
+
+
+def painted_latents(vae: "AutoencoderKL", raw: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """What the UNet paints, of the VAE's raw latents."""
+    return (raw * vae.config["scaling_factor"] - LATENT_SHIFT) * LATENT_SCALE
+
+
+def raw_latents(vae: "AutoencoderKL", painted: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """The VAE's raw latents of what the UNet painted: the inverse of `painted_latents`."""
+    return (painted / LATENT_SCALE + LATENT_SHIFT) / vae.config["scaling_factor"]
+
+
+def posterior(vae: "AutoencoderKL", pictures: Float[Tensor, "b 3 height width"]) -> "DiagonalGaussianDistribution":
+    """The VAE's distribution of raw latents for pictures in [0, 1]."""
+    return vae.encode(normalise_pictures(pictures), return_dict=False)[0]
+
+
+def encode_painted(vae: "AutoencoderKL", pictures: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c h w"]:
+    """Training targets: latents of 3 x 2 pictures in [0, 1], the mode of the VAE's posterior."""
+    return painted_latents(vae, posterior(vae, pictures).mode())
+
+
+def decode_raw(vae: "AutoencoderKL", raw: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 height width"]:
+    """Pictures of raw latents, in [0, 1] but for the VAE's overshoot."""
+    return vae.decode(raw, return_dict=False)[0] * PICTURE_STD + PICTURE_MEAN  # pyright: ignore[reportArgumentType]
+
+
+def decode_painted(vae: "AutoencoderKL", painted: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 height width"]:
+    """Pictures in [0, 1], clamped, of painted latents."""
+    return decode_raw(vae, raw_latents(vae, painted).to(vae.dtype)).float().clamp(0, 1)
