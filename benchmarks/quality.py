@@ -5,9 +5,10 @@
 For held-out procedural objects, and for the mesh files (y up, front +z) of a folder, it makes meshes
     from six true views     by the reconstruction model, and by the visual hull of the same views,
     from one true picture   by the whole chain, and as a ball of the silhouette's size,
-and prints Chamfer distance and F-scores (each mesh moved and scaled into [-1, 1]^3 by its own bounding box, 16,000 points
-on each, mean of both directions, not squared), PSNR and SSIM of four other views at 128 pixels, and seconds. The chain's
-mesh is brought to the true bounding box's centre and size before its pictures are taken: one picture tells neither.
+and prints Chamfer distance and F-scores (each mesh moved and scaled into [-1, 1]^3 by its own bounding box, 16,000
+points on each, mean of both directions, not squared), PSNR and SSIM of four other views at 128 pixels, and seconds. The
+chain's mesh is brought to the true bounding box's centre and size before its pictures are taken: one picture tells
+neither.
 """
 
 import argparse
@@ -17,24 +18,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
-from instantmesh.cameras import orbit_cameras, six_view_cameras
+from instantmesh.cameras import six_view_cameras
 from instantmesh.data.procedural import HELD_OUT_SEED, random_object
 from instantmesh.errors import EmptySurfaceError, InputError, InstantMeshError
 from instantmesh.evaluation.baselines import silhouette_ball, visual_hull
 from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views
 from instantmesh.evaluation.report import Record, means_table, objects_table, write_report
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
-from instantmesh.files.pictures import tile, to_pil, write_picture
+from instantmesh.files.pictures import to_pil, write_picture
+from instantmesh.render.preview import preview_sheet
 from instantmesh.structures import Mesh, Views
 from instantmesh.surface.marching_cubes import marching_cubes
 
 PHOTO_SIZE_PX = 320
-SHEET_SIZE_PX = 256
+SHEET_SIZE_PX = 192
 _TRUE_GRID = 128
 _TRUE_BOUND = 1.02  # the objects fill the unit sphere
 
@@ -53,15 +54,20 @@ class Chain(Protocol):
 
 
 def procedural_mesh(seed: int) -> Mesh:
-    """The visible surface of a procedural object: the level 0 of its signed distances on a 128^3 grid, with colours."""
+    """The outer surface of a procedural object, with colours: the level 0 of its signed distances on a 128^3 grid.
+
+    Walls thinner than a cell (0.016) are lost.
+    """
     obj = random_object(seed)
     axis = torch.linspace(-_TRUE_BOUND, _TRUE_BOUND, _TRUE_GRID)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    distances = np.concatenate([obj.distance(chunk.numpy()) for chunk in points.split(1 << 16)])
-    inside = torch.from_numpy(-distances).view((_TRUE_GRID,) * 3)
-    vertices, faces = marching_cubes(inside, 0.0, (-_TRUE_BOUND, _TRUE_BOUND))
-    colors = obj.surface(vertices.numpy())[2]
-    return Mesh(vertices, faces, torch.from_numpy(colors).float().clamp(0, 1))
+    inside = 1 - points.norm(dim=-1)  # right about the side beyond the unit sphere, which holds the object
+    near = inside > -0.01
+    distances = [torch.from_numpy(obj.distance(chunk.numpy())) for chunk in points[near].split(1 << 16)]
+    inside[near] = -torch.cat(distances).float()
+    vertices, faces = marching_cubes(inside.view((_TRUE_GRID,) * 3), 0.0, (-_TRUE_BOUND, _TRUE_BOUND))
+    colors = torch.from_numpy(obj.surface(vertices.numpy())[2]).float()
+    return Mesh(vertices, faces, colors.clamp(0, 1))
 
 
 def objects(count: int, folder: Path | None) -> Iterator[tuple[str, str, Mesh]]:
@@ -126,9 +132,8 @@ def measure(
 
 
 def write_sheet(path: Path, meshes: list[Mesh]) -> None:
-    """One row of four sides per mesh."""
-    rows = [true_views(mesh, orbit_cameras(4, radius=4.0), SHEET_SIZE_PX)[0].images for mesh in meshes]
-    write_picture(path, tile(torch.cat(rows), columns=4))
+    """Each mesh from four sides, in its colours and in grey, one below the other."""
+    write_picture(path, torch.cat([preview_sheet(mesh, SHEET_SIZE_PX) for mesh in meshes], dim=1))
 
 
 def load_chain(model: str) -> Chain | None:

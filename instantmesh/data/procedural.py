@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating]  # float32 at the boundaries; float64 while an object is drawn
 
 HELD_OUT_SEED = 1_000_000_000  # objects of this seed and above never occur in training
 _SEGMENTS = 32  # around a revolution
@@ -268,15 +268,15 @@ def _random_part(rng: np.random.Generator, palette: Array, upright: bool, size: 
 def _profile(rng: np.random.Generator, kind: str) -> tuple[Array, float | None]:
     """The polygon of a kind, counter-clockwise, within [-1, 1]^2, and the half height where it is extruded."""
     if kind == "ellipsoid":
-        return _arc((0, 0), 1, -90, 90, 15), None
+        return _arc((0.0, 0.0), 1.0, -90.0, 90.0, 15), None
     if kind == "cylinder":
-        return np.array([(0, -1), (1, -1), (1, 1), (0, 1)]), None
+        return np.array([(0.0, -1), (1, -1), (1, 1), (0, 1)]), None
     if kind == "cone":
         top = rng.uniform(0, 0.7)
         return np.array([(0, -1), (1, -1), (top, 1), (0, 1)]), None
     if kind == "torus":
         thickness = rng.uniform(0.12, 0.4)
-        return _arc((1 - thickness, 0), thickness, 0, 360, 13)[:-1], None
+        return _arc((1 - thickness, 0.0), thickness, 0.0, 360.0, 13)[:-1], None
     if kind == "cup":
         wall, bottom, flare = rng.uniform(0.08, 0.2), rng.uniform(0.1, 0.3), rng.uniform(0.5, 1)
         return np.array(
@@ -288,14 +288,14 @@ def _profile(rng: np.random.Generator, kind: str) -> tuple[Array, float | None]:
         return np.concatenate([[(0, -1)], np.stack([waist, height], 1), [(0, 1)]]), None
     if kind == "capsule":
         radius = rng.uniform(0.15, 0.5)
-        lower, upper = _arc((0, -1 + radius), radius, -90, 0, 6), _arc((0, 1 - radius), radius, 0, 90, 6)
+        lower, upper = _arc((0.0, -1 + radius), radius, -90.0, 0.0, 6), _arc((0.0, 1 - radius), radius, 0.0, 90.0, 6)
         return np.concatenate([lower, upper]), None
     if kind == "box":
-        return np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]), 1.0
+        return np.array([(-1.0, -1), (1, -1), (1, 1), (-1, 1)]), 1.0
     if kind == "prism":
-        return _arc((0, 0), 1, 0, 360, int(rng.choice([3, 5, 6])) + 1)[:-1], 1.0
+        return _arc((0.0, 0.0), 1.0, 0.0, 360.0, int(rng.choice([3, 5, 6])) + 1)[:-1], 1.0
     tips = int(rng.integers(4, 8))
-    star = _arc((0, 0), 1, 0, 360, 2 * tips + 1)[:-1]
+    star = _arc((0.0, 0.0), 1.0, 0.0, 360.0, 2 * tips + 1)[:-1]
     star[1::2] *= rng.uniform(0.4, 0.7)
     return star, float(rng.uniform(0.2, 1))
 
