@@ -129,7 +129,9 @@ def instant_mesh(folder: Path) -> Iterator[Quantity]:
         field = model.field(expected["planes"][0])
         assert isinstance(field, SurfaceField)
         grid = grid_points(grid_axis(resolution, scale))
-        yield difference("mesh.grid_vertices", grid, expected["grid_vertices"], 2e-5)  # the reference rounds coordinates
+        yield difference(
+            "mesh.grid_vertices", grid, expected["grid_vertices"], 2e-5
+        )  # the reference rounds coordinates
         yield difference("mesh.query_rgb", field.colors(expected["query_points"][0]), expected["query_rgb"])
         # The weights hold the last SDF bias lowered by the median of `sdf_raw`, which was taken before.
         lowered = expected["sdf_raw"].flatten() - expected["sdf_raw"].median()

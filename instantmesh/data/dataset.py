@@ -53,7 +53,7 @@ class ProceduralDataset:
             raise InputError(
                 f"{folder} is incomplete ({int(done.sum())} of {len(done)} objects); run its command again"
             )
-        return cls(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in cls.__dataclass_fields__})
+        return cls(**{name: np.load(folder / f"{name}.npy") for name in cls.__dataclass_fields__})
 
     def __len__(self) -> int:
         return len(self.pictures)

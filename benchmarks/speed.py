@@ -1,0 +1,196 @@
+"""Time and peak memory of every stage, as JSON.
+
+    python benchmarks/speed.py --model instant-mesh-base --random-weights
+    python benchmarks/speed.py --model tiny --photo photo.png
+
+With --random-weights the reconstruction model has its official sizes and needs no download: six views through encoder and
+transformer, then the grid's signed distances and the coloured mesh. The last bias of a random SDF head is set so that the
+surface crosses about as many cubes as a real object's. Beside each network's time stands its floor: its matrix products
+at the rate that this machine reaches on one large product in the same run. Times are medians of --repeats runs; memory
+is the process's peak while the stage ran (weights included).
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from instantmesh.cameras import camera_vector, six_view_cameras
+from instantmesh.config import InstantMeshConfig, read_config
+from instantmesh.errors import InputError, InstantMeshError
+from instantmesh.hub import asset_folder, resolve
+from instantmesh.lrm.heads import SurfaceField, SurfaceHead
+from instantmesh.lrm.instantmesh import InstantMesh
+from instantmesh.reconstruction import SparseViewReconstructor
+from instantmesh.surface.extraction import grid_axis
+from instantmesh.surface.grid import surface_cubes
+
+SURFACE_CUBES = 25_000  # of 128^3: what the released code's baseline extracted
+RATE_SIZE = 3072
+
+
+class PeakMemory:
+    """The process's largest resident size while the block runs, sampled every 5 ms."""
+
+    def __enter__(self) -> "PeakMemory":
+        self.bytes, self._stop = _resident_bytes(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.005):
+            self.bytes = max(self.bytes, _resident_bytes())
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def _resident_bytes() -> int:
+    """Resident memory of this process (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise InputError("this system doesn't tell a process's memory in /proc/self/status")
+
+
+def matrix_rate() -> float:
+    """Floating-point operations a second of one large float32 matrix product; the best of five."""
+    a = torch.randn(RATE_SIZE, RATE_SIZE)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - start)
+    return 2 * RATE_SIZE**3 / min(times)
+
+
+def measure(stage: Callable[[], Any], repeats: int, rate: float | None = None) -> tuple[dict[str, float], Any]:
+    """Median seconds and peak memory of a stage, its floor and the ratio to it if a rate is given; and its result."""
+    floor = None
+    if rate is not None:
+        with FlopCounterMode(display=False) as counter:
+            stage()
+        floor = counter.get_total_flops() / rate
+    seconds, peak, result = [], 0, None
+    for _ in range(repeats):
+        with PeakMemory() as memory:
+            start = time.perf_counter()
+            result = stage()
+            seconds.append(time.perf_counter() - start)
+        peak = max(peak, memory.bytes)
+    row = {"seconds": round(statistics.median(seconds), 3), "peak_gb": round(peak / 1e9, 3)}
+    if floor is not None:
+        row |= {"floor_seconds": round(floor, 3), "ratio": round(row["seconds"] / floor, 2)}
+    return row, result
+
+
+@torch.no_grad()
+def reconstruction(name: str, repeats: int) -> dict[str, Any]:
+    """Stages of a reconstruction model of official size with random weights."""
+    torch.manual_seed(0)
+    resolve(name)
+    model = InstantMesh(read_config(asset_folder("configs") / "model" / f"{name}.yaml", InstantMeshConfig)).eval()
+    size = model.config.image_size_px
+    images, cameras = torch.rand(1, 6, 3, size, size), camera_vector(six_view_cameras())[None]
+    rate = matrix_rate()
+    stages: dict[str, Any] = {}
+    stages["encoder"], tokens = measure(lambda: model.encoder(images, cameras), repeats, rate)
+    stages["transformer"], planes = measure(lambda: model.upsampler(model.transformer(tokens)), repeats, rate)
+    field = model.field(planes[0])
+    if isinstance(field, SurfaceField):
+        _give_surface(model, field)
+    else:
+        _give_density(model, field)
+    reconstructor = SparseViewReconstructor(model)
+    stages["extraction"], mesh = measure(lambda: reconstructor.extract(field), repeats)
+    stages["all"] = {
+        "seconds": round(sum(stage["seconds"] for stage in stages.values()), 3),
+        "peak_gb": max(stage["peak_gb"] for stage in stages.values()),
+    }
+    return {"stages": stages, "vertices": len(mesh.vertices), "faces": len(mesh.faces), "gflops": round(rate / 1e9, 1)}
+
+
+def _give_surface(model: InstantMesh, field: SurfaceField) -> None:
+    """Move the SDF's last bias to where about `SURFACE_CUBES` cubes are crossed."""
+    assert isinstance(model.head, SurfaceHead)
+    sdf = field.sdf_on_grid(grid_axis(model.config.grid_resolution, model.config.grid_scale))
+    values = sdf.flatten().sort().values
+    low, high = 0, len(values) // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        crossed = len(surface_cubes(sdf < values[middle]))
+        low, high = (middle, high) if crossed < SURFACE_CUBES else (low, middle)
+    last = model.head.net_sdf[-1]
+    assert isinstance(last, torch.nn.Linear)
+    last.bias -= values[low]
+
+
+def _give_density(model: InstantMesh, field: Any) -> None:
+    """Move the density's last bias so that a hundredth of a coarse grid is above the threshold."""
+    raw = torch.quantile(field.density_on_grid(torch.linspace(-1, 1, 48)).flatten(), 0.99).expm1().log() + 1
+    model.head.net[-1].bias[0] += model.config.density_threshold + 1 - raw
+
+
+def whole_chain(name: str, photo: Path, repeats: int, steps: int) -> dict[str, Any]:
+    """Photo to GLB with a model that is here, and what came before it."""
+    start = time.perf_counter()
+    from instantmesh import Pipeline
+
+    imported = time.perf_counter()
+    pipeline = Pipeline.from_pretrained(name, local_files_only=True)
+    loaded = time.perf_counter()
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            pipeline(photo, seed=0, steps=steps).mesh.save(Path(folder) / "mesh.glb")
+
+    row, _ = measure(run, repeats)
+    return {
+        "stages": {
+            "import": {"seconds": round(imported - start, 3)},
+            "load": {"seconds": round(loaded - imported, 3)},
+            "photo to GLB": row,
+        },
+        "steps": steps,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="instant-mesh-base")
+    parser.add_argument("--random-weights", action="store_true", help="official sizes, no files; reconstruction only")
+    parser.add_argument("--photo", type=Path, help="measure the whole chain on this picture")
+    parser.add_argument("--steps", type=int, default=75, help="denoising steps of the whole chain")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="write the JSON there as well")
+    arguments = parser.parse_args()
+    if arguments.random_weights == (arguments.photo is not None):
+        parser.error("give either --random-weights or --photo FILE")
+    try:
+        if arguments.random_weights:
+            result = reconstruction(arguments.model, arguments.repeats)
+        else:
+            result = whole_chain(arguments.model, arguments.photo, arguments.repeats, arguments.steps)
+    except InstantMeshError as error:
+        sys.exit(f"error: {error}")
+    machine = {"cpu": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    text = json.dumps({"model": arguments.model, "machine": machine, "torch": torch.__version__, **result}, indent=1)
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
