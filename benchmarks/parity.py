@@ -17,10 +17,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from instantmesh.cameras import rays
 from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
 from instantmesh.evaluation.mesh_matching import same_mesh
 from instantmesh.lrm.heads import RadianceField, SurfaceField, activate_density
 from instantmesh.lrm.instantmesh import InstantMesh, from_official, to_official
+from instantmesh.render.volume import box_limits, render_field, stratified
 from instantmesh.structures import Cameras
 from instantmesh.surface.extraction import extract_flexicubes, grid_axis
 from instantmesh.surface.flexicubes import flexicubes, normalise_weights
@@ -208,6 +210,33 @@ def instant_nerf(folder: Path) -> Iterator[Quantity]:
     mesh = extract_isosurface(field.density_on_grid, field.colors, resolution, 1.0, threshold)
     yield surface_distance("nerf.mesh", mesh.vertices, expected["mesh_vertices"])
     yield colors("nerf.mesh_colors", field, expected)
+    yield from volume_rendering(field, model.config.samples_per_ray, expected)
+
+
+@torch.no_grad()
+def volume_rendering(field: RadianceField, samples: int, expected: dict[str, Tensor]) -> Iterator[Quantity]:
+    """Pictures with the references' fixed draws."""
+    cameras = Cameras(expected["render_c2w"], expected["render_K"])
+    height, width = expected["render_rgb"].shape[-2:]
+    pictures = render_field(field, cameras, height, width, samples)
+    yield difference("nerf.render_rgb", pictures.color, expected["render_rgb"])
+    yield difference("nerf.render_weight", pictures.weight, expected["render_weight"])
+    # The references' depth is clamped to the range of all samples of the call, which lifts what is nearly empty.
+    near, far = box_limits(*(r.flatten(0, 1) for r in rays(cameras, height, width)))
+    hit = near < far
+    nearest = float(stratified(near[hit], far[hit], torch.full((int(hit.sum()), samples // 2), 0.5)).min())
+    yield difference("nerf.render_depth", pictures.depth.clamp(min=nearest), expected["render_depth"])
+    for name, crop in crops(expected):
+        part = render_field(field, cameras, height, width, samples, crop=crop)
+        yield difference(f"nerf.{name}", part.color, expected[name])
+
+
+def crops(expected: dict[str, Tensor]) -> Iterator[tuple[str, tuple[int, int, int, int]]]:
+    """Names `render_rgb_crop_TOP_LEFT_HEIGHT_WIDTH` and the four numbers in them."""
+    for name in expected:
+        if name.startswith("render_rgb_crop_"):
+            top, left, height, width = map(int, name.split("_")[3:])
+            yield name, (top, left, height, width)
 
 
 def surface_distance(name: str, ours: Tensor, expected: Tensor) -> Quantity:

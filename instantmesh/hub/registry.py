@@ -91,6 +91,11 @@ _ZERO123PLUS = Part(
         RemoteFile("vision_encoder/model.safetensors", 1_264_000_000),
         RemoteFile("text_encoder/config.json", 1_000),
         RemoteFile("text_encoder/model.safetensors", 681_000_000),
+        RemoteFile("tokenizer/tokenizer_config.json", 1_000),
+        RemoteFile("tokenizer/vocab.json", 1_060_000),
+        RemoteFile("tokenizer/merges.txt", 525_000),
+        RemoteFile("feature_extractor_clip/preprocessor_config.json", 1_000),
+        RemoteFile("feature_extractor_vae/preprocessor_config.json", 1_000),
     ),
 )
 

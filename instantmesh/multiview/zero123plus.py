@@ -1,17 +1,50 @@
-"""Zero123++ (arXiv 2310.15110): one picture of an object becomes six, painted as one 3 x 2 picture."""
+"""Zero123++ (arXiv 2310.15110): one picture of an object becomes six views, painted as one 3 x 2 picture.
 
-from collections.abc import Sequence
-from typing import Any
+Every denoising step is two passes of the UNet (`reference_attention`); the prompt is the empty one, to which the
+picture's CLIP embedding is added token by token with the checkpoint's ramping coefficients.
 
+Symbols: c latent channels; h x w latents of the painted picture, k x l of the condition; t prompt tokens of d channels.
+Pairs are batches of two: without the condition (negative), then with it.
+"""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any, Literal
+
+import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-from instantmesh.multiview.reference_attention import install_reference_attention
+from instantmesh.errors import InputError
+from instantmesh.files.pictures import to_pil
+from instantmesh.multiview.draws import Draws
+from instantmesh.multiview.latent_space import decode_painted
+from instantmesh.multiview.pretrained import load_components
+from instantmesh.multiview.reference_attention import install_reference_attention, predict_with_reference
+
+ROWS, COLUMNS = 3, 2
 
 
 class Zero123PlusPipeline(DiffusionPipeline):
-    """The six views of Zero123++ with current diffusers and transformers."""
+    """The six views of Zero123++ with current diffusers and transformers, under the official components' names.
+
+    Args:
+        ramping_coefficients: one for each prompt token.
+        tile_size_px: side of a view by default; 320 in the official model.
+    """
+
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    unet: UNet2DConditionModel
+    scheduler: EulerAncestralDiscreteScheduler
+    vision_encoder: CLIPVisionModelWithProjection
+    feature_extractor_clip: Any
+    feature_extractor_vae: Any
 
     def __init__(
         self,
@@ -24,6 +57,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
         feature_extractor_clip: Any,
         feature_extractor_vae: Any,
         ramping_coefficients: Sequence[float] = (),
+        tile_size_px: int = 320,
     ) -> None:
         super().__init__()
         self.register_modules(
@@ -31,32 +65,173 @@ class Zero123PlusPipeline(DiffusionPipeline):
             text_encoder=text_encoder,
             tokenizer=tokenizer,
             unet=unet,
-            scheduler=scheduler,
+            # the official file says otherwise, but the model was trained for trailing timesteps
+            scheduler=EulerAncestralDiscreteScheduler.from_config(scheduler.config, timestep_spacing="trailing"),
             vision_encoder=vision_encoder,
             feature_extractor_clip=feature_extractor_clip,
             feature_extractor_vae=feature_extractor_vae,
         )
-        self.register_to_config(ramping_coefficients=list(ramping_coefficients))
+        self.register_to_config(ramping_coefficients=list(ramping_coefficients), tile_size_px=tile_size_px)
         install_reference_attention(unet)
 
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls,
+        pretrained_model_name_or_path: str | PathLike[str],
+        *,
+        torch_dtype: torch.dtype = torch.float32,
+        white_background_unet: str | PathLike[str] | None = None,
+        cache_dir: str | PathLike[str] | None = None,
+        local_files_only: bool = False,
+    ) -> "Zero123PlusPipeline":
+        """Load a folder in the layout of `sudo-ai/zero123plus-v1.2`; code in it is never run.
 
-def picture_processor(size_px: int, resample: str, mean: Sequence[float], std: Sequence[float]) -> Any:
-    """A CLIPImageProcessor on PIL: shortest edge to `size_px`, centre crop, (x - mean) / std.
+        Args:
+            pretrained_model_name_or_path: a local folder, or a repository's name on the Hugging Face hub.
+            torch_dtype: of all networks.
+            white_background_unet: InstantMesh's `diffusion_pytorch_model.bin`, instead of the folder's UNet weights.
+            cache_dir: where downloads are kept; None is Hugging Face's own cache.
+            local_files_only: never use the network.
 
-    Args:
-        resample: "bilinear" or "bicubic".
-    """
-    return _processor_class()(
-        size={"shortest_edge": size_px},
-        crop_size={"height": size_px, "width": size_px},
-        resample=Image.Resampling[resample.upper()],
-        image_mean=list(mean),
-        image_std=list(std),
-    )
+        Raises:
+            MissingFileError: the folder lacks a part, or the repository can't be downloaded.
+            CheckpointError: a file is damaged or belongs to another model.
+        """
+        return cls(
+            **load_components(
+                pretrained_model_name_or_path, torch_dtype, white_background_unet, cache_dir, local_files_only
+            )
+        )
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        image: Image.Image,
+        num_inference_steps: int = 75,
+        guidance_scale: float = 4.0,
+        generator: torch.Generator | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        output_type: Literal["pil", "pt", "latent"] = "pil",
+        callback_on_step_end: Callable[[DiffusionPipeline, int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
+        | None = None,
+    ) -> ImagePipelineOutput:
+        """Paint the six views of the object in `image`.
+
+        Args:
+            image: the object, cut out and centred; RGB on white, or RGBA, which is laid on white.
+            num_inference_steps: denoising steps.
+            guidance_scale: how far predictions are moved from unconditional to conditional (1: conditional).
+            generator: fixes every random draw, see `Draws`.
+            width: of the painted picture in pixels, two tiles; None is the model's own.
+            height: likewise, three tiles.
+            output_type: "pil", one PIL picture; "pt", (1, 3, height, width) in [0, 1]; "latent", painted latents.
+            callback_on_step_end: diffusers' convention: called with (pipeline, step, timestep, {"latents": ...}) and
+                may return other latents.
+
+        Raises:
+            InputError: a size or number the model can't do, or a generator on another device.
+        """
+        tile: int = self.config["tile_size_px"]
+        width = COLUMNS * tile if width is None else width
+        height = ROWS * tile if height is None else height
+        device = self._execution_device
+        self._check(num_inference_steps, width, height, generator, output_type)
+        draws = Draws(generator)
+        picture = on_white(image)
+        prompt = self.encode_prompt(picture)
+        condition = self.encode_condition(picture, draws)
+        shape = (1, self.unet.config["in_channels"], height // self._vae_factor, width // self._vae_factor)
+        self.scheduler.set_timesteps(num_inference_steps, device=device)
+        latents = draws.initial(shape, device) * self.scheduler.init_noise_sigma
+        with self.progress_bar(total=num_inference_steps) as progress:  # pyright: ignore[reportCallIssue]
+            for step, timestep in enumerate(self.scheduler.timesteps):
+                prediction = self.predict(latents, timestep, prompt, condition, guidance_scale, draws)
+                latents = draws.ancestral_step(self.scheduler, prediction, timestep, latents)
+                if callback_on_step_end is not None:
+                    latents = callback_on_step_end(self, step, timestep, {"latents": latents}).get("latents", latents)
+                progress.update()
+        return self._output(latents, output_type)
+
+    def encode_prompt(self, picture: Image.Image) -> Float[Tensor, "2 t d"]:
+        """Prompt embeddings without and with the picture, an RGB one."""
+        empty = self._empty_prompt()
+        pixels = self.feature_extractor_clip(picture, return_tensors="pt").pixel_values
+        embedding = self.vision_encoder(pixels.to(empty)).image_embeds
+        ramping = torch.tensor(self.config["ramping_coefficients"]).to(empty)
+        if len(ramping) != empty.shape[1]:
+            raise InputError(f"the model has {len(ramping)} ramping coefficients for {empty.shape[1]} prompt tokens")
+        return torch.cat([empty, empty + embedding[:, None] * ramping[:, None]])
+
+    def _empty_prompt(self) -> Float[Tensor, "1 t d"]:
+        ids = self.tokenizer("", padding="max_length", max_length=self.tokenizer.model_max_length, return_tensors="pt")
+        return self.text_encoder(ids.input_ids.to(self._execution_device)).last_hidden_state
+
+    def encode_condition(self, picture: Image.Image, draws: Draws) -> Float[Tensor, "2 c k l"]:
+        """The VAE's raw latents of a zero picture and of the (RGB) picture."""
+        vae = self._exact_vae()
+        pixels = self.feature_extractor_vae(picture, return_tensors="pt").pixel_values
+        pixels = pixels.to(device=self._execution_device, dtype=vae.dtype)
+        negative, positive = (
+            draws.from_posterior(vae.encode(x, return_dict=False)[0]) for x in (torch.zeros_like(pixels), pixels)
+        )
+        return torch.cat([negative, positive]).float()
+
+    def predict(
+        self,
+        latents: Float[Tensor, "1 c h w"],
+        timestep: Float[Tensor, ""],
+        prompt: Float[Tensor, "2 t d"],
+        condition: Float[Tensor, "2 c k l"],
+        guidance_scale: float,
+        draws: Draws,
+    ) -> Float[Tensor, "1 c h w"]:
+        """The guided v-prediction of one step, float32 like the latents; the UNet computes in its own dtype."""
+        noised = self.scheduler.add_noise(condition, draws.reference(condition), timestep[None])  # pyright: ignore[reportArgumentType]
+        sample = self.scheduler.scale_model_input(latents, timestep).expand(2, -1, -1, -1)
+        noised = self.scheduler.scale_model_input(noised, timestep)
+        dtype = self.unet.dtype
+        negative, positive = (
+            predict_with_reference(self.unet, sample.to(dtype), timestep, prompt.to(dtype), noised.to(dtype))
+            .float()
+            .chunk(2)
+        )
+        return negative + guidance_scale * (positive - negative)
+
+    def _exact_vae(self) -> AutoencoderKL:
+        """The VAE, in float32 where it asks for it: its activations overflow float16."""
+        if self.vae.dtype == torch.float16 and self.vae.config["force_upcast"]:
+            self.vae.to(torch.float32)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return self.vae
+
+    def _output(self, latents: Float[Tensor, "1 c h w"], output_type: str) -> ImagePipelineOutput:
+        images: Any = latents
+        if output_type != "latent":
+            images = decode_painted(self._exact_vae(), latents)
+        if output_type == "pil":
+            images = [to_pil(images[0])]
+        self.maybe_free_model_hooks()
+        return ImagePipelineOutput(images=images)
+
+    @property
+    def _vae_factor(self) -> int:
+        return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
+
+    def _check(self, steps: int, width: int, height: int, generator: torch.Generator | None, output_type: str) -> None:
+        factor = self._vae_factor
+        if steps < 1:
+            raise InputError(f"num_inference_steps must be at least 1, got {steps}")
+        if min(width, height) < 1 or width % (COLUMNS * factor) or height % (ROWS * factor):
+            raise InputError(
+                f"width must be a multiple of {COLUMNS * factor} and height of {ROWS * factor}, got {width} x {height}"
+            )
+        if generator is not None and generator.device.type not in ("cpu", self._execution_device.type):
+            raise InputError(f"the generator is on {generator.device}, the model on {self._execution_device}")
+        if output_type not in ("pil", "pt", "latent"):
+            raise InputError(f"output_type {output_type!r} isn't one of pil, pt, latent")
 
 
-def _processor_class() -> Any:
-    """transformers 5 calls the one that resizes with PIL, as the released code did, by a name of its own."""
-    import transformers
-
-    return getattr(transformers, "CLIPImageProcessorPil", None) or transformers.CLIPImageProcessor
+def on_white(image: Image.Image) -> Image.Image:
+    """An RGB picture: transparency is laid on white."""
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

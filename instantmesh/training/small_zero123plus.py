@@ -19,8 +19,9 @@ from transformers import (
 
 from instantmesh.config import StrictModel
 from instantmesh.multiview.latent_space import PICTURE_MEAN, PICTURE_STD
+from instantmesh.multiview.pretrained import picture_processor
 from instantmesh.multiview.reference_attention import install_reference_attention, predict_with_reference
-from instantmesh.multiview.zero123plus import Zero123PlusPipeline, picture_processor
+from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -127,7 +128,7 @@ def small_pipeline(model: SmallZero123Plus, vae: AutoencoderKL, config: SmallMod
     return Zero123PlusPipeline(
         vae=vae,
         text_encoder=model.text_encoder,
-        tokenizer=_tokenizer(config.prompt_tokens),
+        tokenizer=empty_prompt_tokenizer(config.prompt_tokens),
         unet=model.unet,
         scheduler=EulerAncestralDiscreteScheduler(**SCHEDULE),
         vision_encoder=model.vision_encoder,
@@ -136,10 +137,11 @@ def small_pipeline(model: SmallZero123Plus, vae: AutoencoderKL, config: SmallMod
             config.tile_size_px, "bilinear", (PICTURE_MEAN,) * 3, (PICTURE_STD,) * 3
         ),
         ramping_coefficients=model.ramping.tolist(),
+        tile_size_px=config.tile_size_px,
     )
 
 
-def _tokenizer(prompt_tokens: int) -> CLIPTokenizer:
+def empty_prompt_tokenizer(prompt_tokens: int) -> CLIPTokenizer:
     """A tokenizer that knows the empty prompt: start, end, and padding with "!", as the real one pads."""
     vocabulary = {"!": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}
     with tempfile.TemporaryDirectory() as folder:  # the one way that every version of transformers has

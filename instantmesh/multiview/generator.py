@@ -1,0 +1,89 @@
+"""The multiview stage as the rest of the package sees it: a photo goes in, six views with cameras come out."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from instantmesh.cameras import six_view_cameras
+from instantmesh.errors import InputError
+from instantmesh.files.pictures import to_pil, untile
+from instantmesh.structures import Views
+
+if TYPE_CHECKING:
+    from instantmesh.multiview.zero123plus import Zero123PlusPipeline
+
+Callback = Callable[[int, int], None]
+"""Called after each step with (steps done, steps in all)."""
+
+
+class MultiviewGenerator(Protocol):
+    """Anything that turns a photo into views; plug in your own by giving it this method."""
+
+    def generate(
+        self,
+        photo: Float[Tensor, "3 h w"],
+        *,
+        steps: int = 75,
+        guidance_scale: float = 4.0,
+        generator: torch.Generator | None = None,
+        callback: Callback | None = None,
+    ) -> Views:
+        """Views of the object in `photo`, which is cut out, on white, in [0, 1].
+
+        Args:
+            photo: RGB picture of the object.
+            steps: denoising steps.
+            guidance_scale: how closely the views follow the photo.
+            generator: fixes every random draw; None is another result at every call.
+            callback: see `Callback`.
+        """
+        ...
+
+
+class Zero123PlusGenerator:
+    """`Zero123PlusPipeline` as a `MultiviewGenerator`: the six fixed views of `cameras.six_view_cameras`."""
+
+    def __init__(self, pipeline: "Zero123PlusPipeline") -> None:
+        self.pipeline = pipeline
+
+    def generate(
+        self,
+        photo: Float[Tensor, "3 h w"],
+        *,
+        steps: int = 75,
+        guidance_scale: float = 4.0,
+        generator: torch.Generator | None = None,
+        callback: Callback | None = None,
+    ) -> Views:
+        """See `MultiviewGenerator.generate`.
+
+        Raises:
+            InputError: the photo is no (3, h, w) picture in [0, 1], or see `Zero123PlusPipeline.__call__`.
+        """
+        _check_photo(photo)
+
+        def on_step_end(_pipeline: Any, step: int, _timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            if callback is not None:
+                callback(step + 1, steps)
+            return tensors
+
+        painted = self.pipeline(
+            to_pil(photo),
+            num_inference_steps=steps,
+            guidance_scale=guidance_scale,
+            generator=generator,
+            output_type="pt",
+            callback_on_step_end=on_step_end,
+        )
+        images = untile(painted.images[0], rows=3, columns=2)  # pyright: ignore[reportArgumentType]
+        return Views(images, six_view_cameras().to(images.device))
+
+
+def _check_photo(photo: Tensor) -> None:
+    if photo.ndim != 3 or photo.shape[0] != 3 or 0 in photo.shape or not photo.is_floating_point():
+        raise InputError(f"photo must be a float picture (3, h, w), got {tuple(photo.shape)} {photo.dtype}")
+    if not bool(((photo >= -1e-4) & (photo <= 1 + 1e-4)).all()):
+        raise InputError("photo must lie in [0, 1] (divide 8-bit pictures by 255)")

@@ -1,0 +1,101 @@
+"""Reference attention against the released code's numbers and against a plain twin."""
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from torch import Tensor
+from torch.nn.functional import softmax
+
+from instantmesh.multiview.latent_space import decode_painted, encode_painted, painted_latents, raw_latents
+from instantmesh.multiview.reference_attention import ReferenceAttnProcessor, predict_with_reference
+from instantmesh.multiview.zero123plus import Zero123PlusPipeline
+
+pytestmark = pytest.mark.filterwarnings(
+    # diffusers' schedulers turn tensors into arrays in a way that numpy 2 frowns upon
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+
+@torch.no_grad()
+def test_one_denoising_prediction_meets_the_reference(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
+    scheduler = pipeline.scheduler
+    scheduler.set_timesteps(5)
+    torch.testing.assert_close(scheduler.timesteps, golden["step.timesteps"], atol=0, rtol=0)
+    torch.testing.assert_close(scheduler.sigmas, golden["step.sigmas"], atol=1e-4, rtol=0)
+    timestep = golden["step.timestep"]
+    noised = scheduler.add_noise(golden["step.cond_lat"], golden["step.cond_noise"], timestep)
+    noised = scheduler.scale_model_input(noised, timestep[0])
+    text = golden["step.encoder_hidden_states"]
+    predicted = predict_with_reference(pipeline.unet, golden["step.sample"], timestep[0], text, noised)
+    torch.testing.assert_close(predicted, golden["step.v_pred"], atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_training_side_prediction_meets_the_reference(
+    pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], golden_config: dict
+):
+    timestep = golden["train.timestep"]
+    scheduler = DDPMScheduler(**golden_config["scheduler"])
+    noised = scheduler.add_noise(golden["step.cond_lat"], golden["step.cond_noise"], timestep)
+    text = golden["step.encoder_hidden_states"]
+    predicted = predict_with_reference(pipeline.unet, golden["step.sample"], timestep, text, noised)
+    torch.testing.assert_close(predicted, golden["train.v_pred"], atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_training_targets_meet_the_reference(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
+    latents = encode_painted(pipeline.vae, golden["target.grid"])
+    torch.testing.assert_close(latents, golden["target.latents"], atol=1e-5, rtol=0)
+    raw = torch.randn(1, 4, 6, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(raw_latents(pipeline.vae, painted_latents(pipeline.vae, raw)), raw)
+    assert decode_painted(pipeline.vae, latents).shape == golden["target.grid"].shape
+
+
+def test_attention_equals_a_plain_twin_with_gradients(pipeline: Zero123PlusPipeline):
+    attn = next(m for name, m in pipeline.unet.named_modules() if name.endswith("attn1"))
+    processor, generator = ReferenceAttnProcessor("layer"), torch.Generator().manual_seed(0)
+    tokens, reference = (torch.randn(2, n, 32, generator=generator, requires_grad=True) for n in (7, 5))
+    cotangent = torch.randn(2, 7, 32, generator=generator)
+
+    memory: dict[str, Tensor] = {}
+    processor(attn, reference, remember=memory)
+    fast = processor(attn, tokens, recall=memory)
+
+    def heads(x: Tensor) -> Tensor:
+        return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+    context = torch.cat([tokens, reference], dim=1)
+    q, k, v = heads(attn.to_q(tokens)), heads(attn.to_k(context)), heads(attn.to_v(context))
+    weights = softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1)
+    plain = attn.to_out[0]((weights @ v).transpose(1, 2).flatten(2))
+
+    torch.testing.assert_close(fast, plain, atol=1e-5, rtol=1e-5)
+    for a, b in zip(
+        torch.autograd.grad(fast, [tokens, reference], cotangent),
+        torch.autograd.grad(plain, [tokens, reference], cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_reach_the_reference_and_pictures_of_a_batch_stay_apart(pipeline: Zero123PlusPipeline):
+    generator = torch.Generator().manual_seed(1)
+    sample, text = torch.randn(2, 4, 12, 8, generator=generator), torch.randn(2, 77, 32, generator=generator)
+    condition = torch.randn(2, 4, 8, 8, generator=generator, requires_grad=True)
+    timestep = torch.tensor([10, 700])
+    predicted = predict_with_reference(pipeline.unet, sample, timestep, text, condition)
+    predicted[0].square().sum().backward()
+    assert condition.grad is not None
+    assert float(condition.grad[0].abs().max()) > 0
+    assert float(condition.grad[1].abs().max()) == 0
+    alone = predict_with_reference(pipeline.unet, sample[1:], timestep[1:], text[1:], condition[1:])
+    torch.testing.assert_close(alone, predicted[1:], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_without_a_reference_the_unet_is_what_it_was(pipeline: Zero123PlusPipeline):
+    unet, generator = pipeline.unet, torch.Generator().manual_seed(2)
+    sample, text = torch.randn(1, 4, 12, 8, generator=generator), torch.randn(1, 77, 32, generator=generator)
+    prepared = unet(sample, 5, text, return_dict=False)[0]
+    unet.set_default_attn_processor()
+    torch.testing.assert_close(unet(sample, 5, text, return_dict=False)[0], prepared, atol=1e-5, rtol=1e-5)
