@@ -61,7 +61,7 @@ def load_components(
             network: Any = load_white_background_unet(white_background_unet, folder / "unet")
         else:
             network = _load_network(kind, folder / part)
-        components[part] = network.to(dtype=dtype).eval()
+        components[part] = torch.nn.Module.to(network, dtype).eval()  # diffusers' own `to` warns of nothing here
     return components
 
 

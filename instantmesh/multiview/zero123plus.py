@@ -136,7 +136,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
         width = COLUMNS * tile if width is None else width
         height = ROWS * tile if height is None else height
         device = self._execution_device
-        self._check(num_inference_steps, width, height, generator, output_type)
+        self._check(num_inference_steps, width, height, generator)
         draws = Draws(generator)
         picture = on_white(image)
         prompt = self.encode_prompt(picture)
@@ -217,7 +217,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
     def _vae_factor(self) -> int:
         return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
 
-    def _check(self, steps: int, width: int, height: int, generator: torch.Generator | None, output_type: str) -> None:
+    def _check(self, steps: int, width: int, height: int, generator: torch.Generator | None) -> None:
         factor = self._vae_factor
         if steps < 1:
             raise InputError(f"num_inference_steps must be at least 1, got {steps}")
@@ -227,8 +227,6 @@ class Zero123PlusPipeline(DiffusionPipeline):
             )
         if generator is not None and generator.device.type not in ("cpu", self._execution_device.type):
             raise InputError(f"the generator is on {generator.device}, the model on {self._execution_device}")
-        if output_type not in ("pil", "pt", "latent"):
-            raise InputError(f"output_type {output_type!r} isn't one of pil, pt, latent")
 
 
 def on_white(image: Image.Image) -> Image.Image:

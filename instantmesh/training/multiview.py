@@ -163,7 +163,9 @@ def train_multiview(
     train(
         model, lambda rng: multiview_loss(model, draw_batch(cache, config, rng)), config.optimiser, out, minutes=minutes
     )
-    pipeline = small_pipeline(model.eval(), vae, config.model).to(torch.float16)
+    pipeline = small_pipeline(model.eval(), vae, config.model)
+    for network in (vae, model):
+        torch.nn.Module.to(network, torch.float16)
     pipeline.save_pretrained(Path(out) / "pipeline")
     return pipeline
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 from torch.nn.functional import softmax
 
@@ -97,5 +98,5 @@ def test_without_a_reference_the_unet_is_what_it_was(pipeline: Zero123PlusPipeli
     unet, generator = pipeline.unet, torch.Generator().manual_seed(2)
     sample, text = torch.randn(1, 4, 12, 8, generator=generator), torch.randn(1, 77, 32, generator=generator)
     prepared = unet(sample, 5, text, return_dict=False)[0]
-    unet.set_default_attn_processor()
+    unet.set_attn_processor(AttnProcessor2_0())
     torch.testing.assert_close(unet(sample, 5, text, return_dict=False)[0], prepared, atol=1e-5, rtol=1e-5)
