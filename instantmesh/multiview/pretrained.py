@@ -46,7 +46,8 @@ def load_components(
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         components = {
-            "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+            # the model was trained with an empty prompt padded by "!" (id 0), whatever the configuration pads with
+            "tokenizer": CLIPTokenizer.from_pretrained(folder / "tokenizer", pad_token="!"),
             "scheduler": EulerAncestralDiscreteScheduler.from_pretrained(folder / "scheduler"),
             "feature_extractor_clip": processor.from_pretrained(folder / "feature_extractor_clip"),
             "feature_extractor_vae": processor.from_pretrained(folder / "feature_extractor_vae"),

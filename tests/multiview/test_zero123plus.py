@@ -1,6 +1,7 @@
 """The Zero123++ pipeline: the released code's numbers, randomness, sizes, errors, folders."""
 
 import itertools
+import json
 import pickle
 from pathlib import Path
 
@@ -200,6 +201,16 @@ def test_a_saved_folder_loads_and_paints_the_same(
     assert {
         p.dtype for p in Zero123PlusPipeline.from_pretrained(folder, torch_dtype=torch.float16).unet.parameters()
     } == {torch.float16}
+
+
+def test_the_empty_prompt_is_padded_with_id_0_whatever_the_folder_says(folder: Path):
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    (folder / "tokenizer" / "vocab.json").write_text('{"!": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}')
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    config = {"tokenizer_class": "CLIPTokenizer", "pad_token": "<|endoftext|>", "model_max_length": 77}
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer = Zero123PlusPipeline.from_pretrained(folder).tokenizer
+    assert tokenizer("", padding="max_length", max_length=77).input_ids == [1, 2] + [0] * 75
 
 
 def test_code_that_a_folder_names_is_not_run(folder: Path):
