@@ -3,9 +3,10 @@
     python benchmarks/speed.py --model instant-mesh-base --random-weights
     python benchmarks/speed.py --model tiny --photo photo.png
 
-With --random-weights the reconstruction model has its official sizes and needs no download: six views through encoder and
-transformer, then the grid's signed distances and the coloured mesh. The last bias of a random SDF head is set so that the
-surface crosses about as many cubes as a real object's. Beside each network's time stands its floor: its matrix products
+With --random-weights the reconstruction model has its official sizes and needs no download: six views through encoder
+and transformer, then the grid's signed distances and the coloured mesh. The last bias of a random SDF head is set so
+that the surface crosses about as many cubes as a real object's. Beside each network's time stands its floor: its matrix
+products
 at the rate that this machine reaches on one large product in the same run. Times are medians of --repeats runs; memory
 is the process's peak while the stage ran (weights included).
 """

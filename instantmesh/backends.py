@@ -8,7 +8,7 @@ from instantmesh.errors import MissingBackendError
 
 # import name -> what a user without it has to type
 _INSTALL = {
-    "nvdiffrast.torch": "pip install --no-build-isolation git+https://github.com/NVlabs/nvdiffrast (non-commercial licence)",
+    "nvdiffrast.torch": "see https://nvlabs.github.io/nvdiffrast (its licence is non-commercial)",
     "rembg": "pip install 'instantmesh[matting]'",
     "kaolin": "see https://kaolin.readthedocs.io/en/latest/notes/installation.html",
 }

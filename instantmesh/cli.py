@@ -100,9 +100,9 @@ def reconstruct(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a mesh and a preview picture from views that exist already."""
-    from instantmesh.view_files import read_views
     from instantmesh.pipeline import Pipeline
     from instantmesh.render.preview import save_preview
+    from instantmesh.view_files import read_views
 
     target = _Targets(out, views.stem, mesh_format.value)
     _check_out(out)

@@ -98,7 +98,8 @@ def _single_checkpoint(folder: Path) -> Path:
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
         raise MissingFileError(
-            f"{folder} is no model folder: it needs reconstruction/ and multiview/, or one instant_*.ckpt (found {listed})"
+            f"{folder} is no model folder: it needs reconstruction/ and multiview/, or one instant_*.ckpt"
+            f" (found {listed})"
         )
     return found[0]
 

@@ -127,7 +127,7 @@ class ProceduralObject:
         return colors * (1 - self.shade * (1 - normals @ self.light) / 2)[:, None]
 
     def triangles(self) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
-        """All parts' vertices (v, 3) and faces (f, 3), and the part of every face (f,). Parts overlap; nothing is cut."""
+        """All parts' vertices (v, 3) and faces (f, 3), and every face's part (f,). Parts overlap; nothing is cut."""
         vertices, faces, owner, start = [], [], [], 0
         for index, part in enumerate(self.parts):
             v, f = part.triangles()

@@ -121,7 +121,7 @@ class ObjectRenderer:
         )
 
     def _surface_points(self, rng: np.random.Generator, n: int) -> Array:
-        """`n` points on the union's surface, uniform by area: those on parts' surfaces inside other parts are dropped."""
+        """`n` points on the union's surface, uniform by area; what lies inside other parts is dropped."""
         corners = self.vertices[self.faces]
         area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
         kept: list[Array] = []

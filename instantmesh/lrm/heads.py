@@ -116,7 +116,8 @@ def _net_on_grid(
 ) -> Float[Tensor, "n n n"]:
     """One output of a head on the regular grid: its first layer separably, the rest slab by slab."""
     first, rest, last = net[0], net[1:-1], net[-1]
-    assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+    assert isinstance(first, nn.Linear)
+    assert isinstance(last, nn.Linear)
     weight, bias = last.weight[output], last.bias[output]
     slabs = linear_on_grid(planes, first, axis, axes)
     return torch.cat([rest(hidden) @ weight + bias for hidden in slabs])

@@ -1,7 +1,7 @@
 """Planes: from tokens to feature maps, and reading them at points and on regular grids.
 
 Symbols: planes (3, c, h, w) of one object, p points in [-1, 1]^3, n grid points an axis, k outputs of a linear layer.
-`PlaneAxes` says which coordinates each plane is read at, as (x, y) of `grid_sample`; the systems of the family differ there.
+`PlaneAxes` says which coordinates each plane is read at, as (x, y) of `grid_sample`; the family's systems differ there.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class DeconvUpsampler(nn.Module):
 class SmoothUpsampler(nn.Module):
     """Plane tokens to planes of four times the resolution in two steps of overlapping kernels.
 
-    Non-overlapping kernels let blocks of texels disagree at their borders, which small models show as steps in surfaces.
+    Kernels that don't overlap let blocks of texels disagree at their borders, which shows as steps in surfaces.
     """
 
     def __init__(self, dim: int, channels: int) -> None:

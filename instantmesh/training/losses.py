@@ -14,7 +14,7 @@ def sdf_loss(
 
 
 def slope_loss(predicted: Float[Tensor, "*p 3"], normals: Float[Tensor, "*p 3"]) -> Float[Tensor, ""]:
-    """Squared difference between the gradient of a predicted signed distance on the surface and the true unit normal."""
+    """Squared difference between a predicted signed distance's gradient on the surface and the true unit normal."""
     return (predicted - normals).square().sum(-1).mean()
 
 

@@ -185,7 +185,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    pictures = np.load(arguments.pictures, mmap_mode="r")
+    pictures = np.load(arguments.pictures)  # in memory: random rows of a file are slow
     if arguments.part == "vae":
         config = read_config(arguments.config, VaeTrainingConfig)
         train_vae(config, pictures, arguments.out, arguments.minutes, arguments.device)

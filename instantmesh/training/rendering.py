@@ -23,8 +23,8 @@ from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Cameras, Mesh
 from instantmesh.surface.extraction import ExtractedSurface, extract_flexicubes
 from instantmesh.training.geometry import GeometryBatch, GeometryTrainingConfig, draw_batch, point_losses
-from instantmesh.training.losses import depth_loss, normal_loss, picture_gradient_loss, sign_change_entropy
 from instantmesh.training.loop import train
+from instantmesh.training.losses import depth_loss, normal_loss, picture_gradient_loss, sign_change_entropy
 
 
 class RenderingTrainingConfig(GeometryTrainingConfig):

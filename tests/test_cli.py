@@ -1,0 +1,122 @@
+"""The command line as a user meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from instantmesh import cli
+from instantmesh.cameras import six_view_cameras, spherical_cameras
+from instantmesh.data.procedural import HELD_OUT_SEED, random_object
+from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.structures import Views
+from instantmesh.view_files import write_views
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
+    for index in (6, 8):
+        picture = ObjectRenderer(random_object(HELD_OUT_SEED + index)).pictures(camera, 96)[0]
+        Image.fromarray(picture).save(folder / f"photo{index}.png")
+    return folder
+
+
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Exit code and everything printed by `instantmesh ARGUMENTS`."""
+    monkeypatch.setattr(sys, "argv", ["instantmesh", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    printed = capsys.readouterr()
+    return int(stop.value.code or 0), printed.out + printed.err
+
+
+def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, capsys):
+    (photos / "bad.png").write_bytes(b"not a picture")
+    out = tmp_path / "out"
+    arguments = ("generate", photos, "-o", out, "--model", "tiny", "--seed", 1, "--steps", 2, "--device", "cpu")
+    code, text = run(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert "bad.png" in text
+    assert "1 of 3 photos failed" in text
+    made = sorted(path.name for path in out.iterdir())
+    assert made == sorted(f"photo{i}{end}" for i in (6, 8) for end in (".glb", "_views.png", "_preview.png"))
+    (photos / "bad.png").unlink()
+    before = (out / "photo6.glb").read_bytes()
+    code, text = run(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert "--overwrite" in text
+    code, _ = run(monkeypatch, capsys, *arguments, "--overwrite")
+    assert code == 0
+    assert (out / "photo6.glb").read_bytes() == before  # the same seed, the same file
+
+
+def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):
+    images = ObjectRenderer(random_object(HELD_OUT_SEED + 6)).supervision(six_view_cameras(), 64).images
+    views = Views(images.clamp(0, 1), six_view_cameras())
+    views.save(tmp_path / "views.png")
+    write_views(views, tmp_path / "folder")
+    for source in ("views.png", "folder"):
+        code, _ = run(
+            monkeypatch, capsys, "reconstruct", tmp_path / source, "-o", tmp_path / "out", "-m", "tiny",
+            "--format", "obj", "--device", "cpu",
+        )  # fmt: skip
+        assert code == 0
+    first, second = ((tmp_path / "out" / f"{stem}.obj").read_text() for stem in ("views", "folder"))
+    assert first == second
+    assert (tmp_path / "out" / "views_preview.png").is_file()
+
+
+def test_models_lists_licences_and_sources():
+    result = CliRunner().invoke(cli.app, ["models"])
+    assert result.exit_code == 0
+    for word in (
+        "tiny",
+        "instant-mesh-large",
+        "CC BY-NC",
+        "https://huggingface.co/",
+        "not cached",
+        "comes with the package",
+    ):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("generate", "nowhere.png", "--model", "tiny"), "nowhere.png"),
+        (("generate", "PHOTO", "--model", "tinny"), "did you mean tiny"),
+        (("generate", "PHOTO", "--model", "instant-mesh-base", "--local-files-only"), "instant_mesh_base.ckpt"),
+        (("generate", "EMPTY", "--model", "tiny"), "holds no pictures"),
+        (("reconstruct", "PHOTO", "--model", "tiny"), "3 high"),
+        (("generate", "PHOTO", "--model", "tiny", "--device", "quantum"), "device"),
+        (("generate", "PHOTO", "--model", "tiny", "--format", "docx"), "docx"),
+    ],
+)
+def test_mistakes_end_with_one_line_and_code_2(arguments, word, photos, tmp_path, monkeypatch, capsys):
+    (tmp_path / "empty").mkdir()
+    places = {"PHOTO": photos / "photo6.png", "EMPTY": tmp_path / "empty"}
+    code, text = run(monkeypatch, capsys, *(places.get(a, a) for a in arguments), "-o", tmp_path / "out")
+    assert code == 2
+    assert word in text
+    assert "Traceback" not in text
+
+
+def test_an_output_folder_that_cannot_be_made(photos, tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("in the way")
+    code, text = run(
+        monkeypatch, capsys, "generate", photos / "photo6.png", "-o", tmp_path / "file" / "out", "--model", "tiny"
+    )
+    assert code == 2
+    assert "can't write" in text
+
+
+def test_python_dash_m_and_the_quick_start():
+    done = subprocess.run([sys.executable, "-m", "instantmesh", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    for command in ("generate", "reconstruct", "models"):
+        assert command in done.stdout

@@ -1,0 +1,198 @@
+"""The whole line with the embedded model: photo in, mesh out, and every refusal on the way."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+import instantmesh
+from instantmesh import (
+    EmptySurfaceError,
+    ImageError,
+    InputError,
+    Mesh,
+    MissingFileError,
+    Pipeline,
+    UnknownModelError,
+    Views,
+)
+from instantmesh.cameras import six_view_cameras, spherical_cameras
+from instantmesh.data.procedural import HELD_OUT_SEED, random_object
+from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.render.raster import render_mesh
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return Pipeline.from_pretrained("tiny", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def photo() -> Image.Image:
+    """A held-out object, cut out."""
+    camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
+    return Image.fromarray(ObjectRenderer(random_object(HELD_OUT_SEED + 6)).pictures(camera, 200)[0])
+
+
+@pytest.fixture(scope="module")
+def truth() -> tuple[Views, torch.Tensor]:
+    renderer = ObjectRenderer(random_object(HELD_OUT_SEED + 6))
+    pictures = renderer.supervision(six_view_cameras(), 96)
+    return Views(pictures.images.clamp(0, 1), six_view_cameras()), pictures.mask
+
+
+def test_six_true_views_give_the_object(pipeline, truth):
+    views, masks = truth
+    mesh = pipeline.reconstruct(views)
+    seen = render_mesh(mesh, views.cameras, 96)
+    overlap = torch.minimum(seen.mask, masks).sum() / torch.maximum(seen.mask, masks).sum()
+    assert float(overlap) > 0.75
+    inside = seen.mask * masks
+    difference = ((seen.color - views.images).abs() * inside).sum() / (3 * inside.sum())
+    plain = ((0.5 - views.images).abs() * inside).sum() / (3 * inside.sum())
+    assert float(difference) < float(plain)  # colours that know more than grey does
+    solid = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
+    assert solid.volume > 0  # faces outward
+
+
+def test_any_number_of_views_and_poses(pipeline, truth):
+    views, _ = truth
+    assert len(pipeline.reconstruct(views[[0, 2, 4, 5]]).faces) > 100
+    other = spherical_cameras([0.0, 75.0, 190.0], [5.0, 40.0, 0.0], radius=3.5, fov_deg=40.0)
+    pictures = ObjectRenderer(random_object(HELD_OUT_SEED + 6)).supervision(other, 50).images
+    assert len(pipeline.reconstruct(Views(pictures.clamp(0, 1), other)).faces) > 100
+
+
+def test_photo_to_mesh_and_seeds(pipeline, photo):
+    steps: list[tuple[int, int]] = []
+    state = torch.get_rng_state()
+    result = pipeline(photo, seed=3, steps=4, callback=lambda done, total: steps.append((done, total)))
+    assert torch.equal(torch.get_rng_state(), state)  # nobody else's random numbers were touched
+    assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert len(result.views) == 6
+    assert result.mesh.vertex_colors is not None
+    again = pipeline.generate_views(photo, seed=3, steps=4)
+    assert torch.equal(again.images, result.views.images)
+    by_generator = pipeline.generate_views(photo, generator=torch.Generator().manual_seed(3), steps=4)
+    assert torch.equal(by_generator.images, result.views.images)
+    assert not torch.equal(pipeline.generate_views(photo, seed=4, steps=4).images, result.views.images)
+
+
+def test_photos_of_every_kind_are_the_same_photo(pipeline, photo, tmp_path):
+    photo.save(tmp_path / "photo.png")
+    array = np.asarray(photo)
+    tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+    views = [
+        pipeline.generate_views(source, seed=1, steps=2).images
+        for source in (photo, tmp_path / "photo.png", array, tensor, tensor.float() / 255)
+    ]
+    for other in views[1:]:
+        torch.testing.assert_close(other, views[0], atol=1e-4, rtol=0)
+
+
+def test_scale_moves_the_cameras(pipeline, photo):
+    small = pipeline(photo, seed=3, steps=2, scale=0.9)
+    assert float(small.views.cameras.camera_to_world[0, :3, 3].norm()) == pytest.approx(4.0)
+    with pytest.raises(InputError, match="scale"):
+        pipeline(photo, seed=3, steps=2, scale=-1.0)
+
+
+def test_results_are_saved(pipeline, photo, tmp_path):
+    result = pipeline(photo, seed=3, steps=2)
+    for name in ("m.glb", "m.obj", "m.ply", "m.stl"):
+        loaded = trimesh.load_mesh(result.mesh.save(tmp_path / name))
+        assert len(loaded.faces) == len(result.mesh.faces)
+    assert Image.open(result.views.save(tmp_path / "views.png")).size == (128, 192)
+    assert Image.open(result.save_preview(tmp_path / "preview.png")).size[0] > 500
+
+
+def test_bad_photos(pipeline):
+    with pytest.raises(ImageError):
+        pipeline(Image.new("RGBA", (64, 64), (255, 0, 0, 0)))
+    with pytest.raises(ImageError):
+        pipeline(np.zeros((1, 1, 3), np.uint8))
+    with pytest.raises(ImageError):
+        pipeline("nowhere.png")
+
+
+def test_bad_arguments(pipeline, photo):
+    with pytest.raises(InputError, match="not both"):
+        pipeline(photo, seed=1, generator=torch.Generator())
+    with pytest.raises(InputError, match="Views"):
+        pipeline.reconstruct(torch.zeros(6, 3, 64, 64))
+    with pytest.raises(InputError):
+        pipeline(photo, steps=0)
+
+
+def test_bad_models(tmp_path, monkeypatch):
+    with pytest.raises(UnknownModelError, match="did you mean tiny"):
+        Pipeline.from_pretrained("tinny")
+    with pytest.raises(MissingFileError, match=r"instant_mesh_base\.ckpt"):
+        Pipeline.from_pretrained("instant-mesh-base", cache_dir=tmp_path, local_files_only=True)
+    with pytest.raises(MissingFileError, match="no model folder"):
+        Pipeline.from_pretrained(tmp_path)
+    with pytest.raises(InputError, match="device"):
+        Pipeline.from_pretrained("tiny", device="cuda:9" if not torch.cuda.is_available() else "nowhere")
+    with pytest.raises(InputError, match="dtype"):
+        Pipeline.from_pretrained("tiny", dtype="int8")
+
+
+def test_a_field_without_a_surface(pipeline, truth):
+    head = pipeline.reconstructor.model.head.net_sdf[-1]
+    with torch.no_grad():
+        head.bias += 100
+        try:
+            with pytest.raises(EmptySurfaceError):
+                pipeline.reconstruct(truth[0])
+        finally:
+            head.bias -= 100
+
+
+def test_reconstruction_alone(truth):
+    pipeline = Pipeline.from_pretrained("tiny", device="cpu", multiview=False)
+    assert isinstance(pipeline.reconstruct(truth[0]), Mesh)
+    with pytest.raises(InputError, match="without its multiview stage"):
+        pipeline(Image.new("RGBA", (64, 64), (255, 0, 0, 255)))
+
+
+BLOCKED = ("nvdiffrast", "kaolin", "xformers", "gradio", "ray", "bpy", "rembg", "torchvision")
+BLOCKER = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {BLOCKED!r}:
+            raise ImportError(f"{{name}} is blocked")
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error::UserWarning:instantmesh", "-c", code], capture_output=True, text=True
+    )
+
+
+def test_the_blocker_blocks():
+    assert "rembg is blocked" in run_python(BLOCKER + "import rembg").stderr
+
+
+def test_the_embedded_model_runs_without_optional_packages():
+    code = BLOCKER + (
+        "import instantmesh, torch\n"
+        "heavy = {'diffusers', 'transformers', 'trimesh', 'scipy', 'skimage'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "pipe = instantmesh.Pipeline.from_pretrained('tiny', device='cpu')\n"
+        "x = torch.ones(4, 64, 64); x[3] = 0; x[0, 16:48, 16:48] = 0.2; x[3, 16:48, 16:48] = 1\n"
+        "print(len(pipe(x, seed=0, steps=2).mesh.faces))\n"
+    )
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
+
+
+def test_public_names():
+    assert set(instantmesh.__all__) <= set(dir(instantmesh))
