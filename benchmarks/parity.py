@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors.torch import load_file
@@ -76,7 +77,7 @@ def meshes(
         return Quantity(name, float("inf"), VERTEX_TOLERANCE, str(error))
 
 
-def tiny_model(folder: Path, representation: str, weights: dict[str, Tensor]) -> InstantMesh:
+def tiny_model(folder: Path, representation: Literal["mesh", "nerf"], weights: dict[str, Tensor]) -> InstantMesh:
     """The small model whose sizes `instant_tiny.config.json` gives."""
     sizes = json.loads((folder / "instant_tiny.config.json").read_text())
     vit, lrm = sizes["dino"], sizes["lrm"]
@@ -222,7 +223,8 @@ def volume_rendering(field: RadianceField, samples: int, expected: dict[str, Ten
     yield difference("nerf.render_rgb", pictures.color, expected["render_rgb"])
     yield difference("nerf.render_weight", pictures.weight, expected["render_weight"])
     # The references' depth is clamped to the range of all samples of the call, which lifts what is nearly empty.
-    near, far = box_limits(*(r.flatten(0, 1) for r in rays(cameras, height, width)))
+    origins, directions = rays(cameras, height, width)
+    near, far = box_limits(origins.flatten(0, 1), directions.flatten(0, 1))
     hit = near < far
     nearest = float(stratified(near[hit], far[hit], torch.full((int(hit.sum()), samples // 2), 0.5)).min())
     yield difference("nerf.render_depth", pictures.depth.clamp(min=nearest), expected["render_depth"])
@@ -242,9 +244,9 @@ def crops(expected: dict[str, Tensor]) -> Iterator[tuple[str, tuple[int, int, in
 def surface_distance(name: str, ours: Tensor, expected: Tensor) -> Quantity:
     """Every vertex lies on a grid edge in any marching cubes; interior vertices of ambiguous cells may differ, so
     what is compared is how far 99 % of the expected vertices are from one of ours."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    distance = torch.from_numpy(cKDTree(ours.numpy()).query(expected.numpy())[0])
+    distance = torch.from_numpy(KDTree(ours.numpy()).query(expected.numpy())[0])
     return Quantity(name, float(distance.quantile(0.99)), VERTEX_TOLERANCE, "99 % of vertices")
 
 
@@ -286,7 +288,7 @@ def zero123plus(folder: Path) -> Iterator[Quantity]:
 
 def main() -> int:
     """Print the table; 0 if every quantity is within its tolerance, else 1."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Compare every stage with reference numbers.")
     parser.add_argument("--golden", type=Path, required=True, help="folder with the reference files")
     folder = parser.parse_args().golden
     parts = {

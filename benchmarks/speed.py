@@ -30,7 +30,7 @@ from instantmesh.cameras import camera_vector, six_view_cameras
 from instantmesh.config import InstantMeshConfig, read_config
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.hub import asset_folder, resolve
-from instantmesh.lrm.heads import SurfaceField, SurfaceHead
+from instantmesh.lrm.heads import RadianceField, RadianceHead, SurfaceField, SurfaceHead
 from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.reconstruction import SparseViewReconstructor
 from instantmesh.surface.extraction import grid_axis
@@ -72,7 +72,7 @@ def matrix_rate() -> float:
     times = []
     for _ in range(5):
         start = time.perf_counter()
-        a @ a
+        torch.mm(a, a)
         times.append(time.perf_counter() - start)
     return 2 * RATE_SIZE**3 / min(times)
 
@@ -133,15 +133,20 @@ def _give_surface(model: InstantMesh, field: SurfaceField) -> None:
         middle = (low + high) // 2
         crossed = len(surface_cubes(sdf < values[middle]))
         low, high = (middle, high) if crossed < SURFACE_CUBES else (low, middle)
-    last = model.head.net_sdf[-1]
+    _last_bias(model.head.net_sdf).sub_(values[low])
+
+
+def _last_bias(net: torch.nn.Sequential) -> torch.Tensor:
+    last = net[-1]
     assert isinstance(last, torch.nn.Linear)
-    last.bias -= values[low]
+    return last.bias
 
 
-def _give_density(model: InstantMesh, field: Any) -> None:
+def _give_density(model: InstantMesh, field: RadianceField) -> None:
     """Move the density's last bias so that a hundredth of a coarse grid is above the threshold."""
     raw = torch.quantile(field.density_on_grid(torch.linspace(-1, 1, 48)).flatten(), 0.99).expm1().log() + 1
-    model.head.net[-1].bias[0] += model.config.density_threshold + 1 - raw
+    assert isinstance(model.head, RadianceHead)
+    _last_bias(model.head.net)[0] += model.config.density_threshold + 1 - raw
 
 
 def whole_chain(name: str, photo: Path, repeats: int, steps: int) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def rays(cameras: Cameras, height: int, width: int) -> tuple[Float[Tensor, "n p 
 
 
 def project(points: Float[Tensor, "p 3"], cameras: Cameras) -> tuple[Float[Tensor, "n p 2"], Float[Tensor, "n p"]]:
-    """Normalised pixel coordinates (u, v) of world points, and their depth along the forward axis (positive in front)."""
+    """Normalised pixel coordinates (u, v) of world points, and depths along the forward axis (positive in front)."""
     rotation, position = cameras.camera_to_world[:, :3, :3], cameras.camera_to_world[:, :3, 3]
     local = (points[None] - position[:, None]) @ rotation
     depth = -local[..., 2]

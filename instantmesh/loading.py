@@ -18,6 +18,7 @@ from torch import Tensor
 from instantmesh import hub
 from instantmesh.config import InstantMeshConfig, read_config
 from instantmesh.errors import CheckpointError, MissingFileError
+from instantmesh.hub.download import CacheDir
 from instantmesh.lrm.instantmesh import InstantMesh, from_official, to_official
 
 if TYPE_CHECKING:  # diffusers and transformers take seconds to import
@@ -28,7 +29,7 @@ BASE_DIFFUSION_FOLDER = "zero123plus-v1.2"
 
 
 def load_reconstruction(
-    name: str, device: torch.device, dtype: torch.dtype, cache_dir: hub.download.CacheDir, local_files_only: bool
+    name: str, device: torch.device, dtype: torch.dtype, cache_dir: CacheDir, local_files_only: bool
 ) -> InstantMesh:
     """The reconstruction network of a model name or folder.
 
@@ -54,7 +55,7 @@ def load_reconstruction(
 
 
 def load_multiview(
-    name: str, device: torch.device, dtype: torch.dtype, cache_dir: hub.download.CacheDir, local_files_only: bool
+    name: str, device: torch.device, dtype: torch.dtype, cache_dir: CacheDir, local_files_only: bool
 ) -> "Zero123PlusGenerator":
     """The multiview stage of a model name or folder. Errors as in `load_reconstruction`."""
     from instantmesh.multiview.generator import Zero123PlusGenerator

@@ -51,12 +51,12 @@ class ObjectRenderer:
     """Casts rays at one object; its ray structure is built once."""
 
     def __init__(self, obj: ProceduralObject) -> None:
-        from embreex import rtcore_scene
         from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
 
         self.object = obj
         self.vertices, self.faces, self.face_part = obj.triangles()
-        self._scene = rtcore_scene.EmbreeScene()
+        self._scene = EmbreeScene()
         TriangleMesh(self._scene, self.vertices[self.faces])
 
     def pictures(self, cameras: Cameras, size_px: int) -> NDArray[np.uint8]:

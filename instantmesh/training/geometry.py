@@ -33,6 +33,7 @@ class GeometryTrainingConfig(StrictModel):
     batch_size: int = 16
     sdf_weight: float = 5.0
     color_weight: float = 2.0
+    hue_weight: float = 20.0  # of hues beside brightness, which has most of the colours' variance and is learned alone
     slope_weight: float = 0.1
     subset_probability: float = 0.15  # how often some of the six views are left out
     camera_noise: float = 0.005
@@ -125,9 +126,11 @@ def point_losses(
     predicted = torch.cat([sdf[:, :p], on_surface], dim=1)
     true = torch.cat([batch.distances, batch.surface_distances], dim=1)
     colors = head.colors(features[:, p:].unflatten(1, (-1, 4))[:, :, 0])
+    error = colors - batch.surface_colors
     return {
         "sdf": config.sdf_weight * sdf_loss(predicted, true),
-        "color": config.color_weight * (colors - batch.surface_colors).square().sum(-1).mean(),
+        "color": config.color_weight * error.square().sum(-1).mean(),
+        "hue": config.hue_weight * (error - error.mean(-1, keepdim=True)).square().sum(-1).mean(),
         "slope": config.slope_weight * slope_loss(slope, batch.surface_normals),
     }
 

@@ -17,7 +17,7 @@ from instantmesh.data.dataset import ProceduralDataset
 from instantmesh.data.procedural import random_object
 from instantmesh.data.rendering import ObjectRenderer, Supervision
 from instantmesh.errors import EmptySurfaceError
-from instantmesh.lrm.heads import SurfaceField
+from instantmesh.lrm.heads import SurfaceField, SurfaceHead
 from instantmesh.lrm.instantmesh import InstantMesh, from_official
 from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Cameras, Mesh
@@ -49,6 +49,7 @@ def rendering_losses(
 ) -> dict[str, Tensor]:
     """Named losses of a batch, weighted; objects whose surface is still empty only have point losses."""
     planes = model(batch.images, batch.cameras)
+    assert isinstance(model.head, SurfaceHead)
     losses = point_losses(model.head, planes, batch, config)
     per_object = []
     for index, seed in enumerate(batch.seeds.tolist()):

@@ -41,6 +41,7 @@ class SmallModelConfig(StrictModel):
     """Sizes of the networks around the VAE."""
 
     tile_size_px: int = 64
+    latent_channels: int = 4  # of the VAE
     block_out_channels: tuple[int, ...] = (64, 128)
     head_channels: int = 32
     embedding_channels: int = 96  # of prompt embeddings, and of the text and vision encoders
@@ -60,6 +61,8 @@ class SmallZero123Plus(nn.Module):
         levels, channels = len(config.block_out_channels), config.embedding_channels
         heads = tuple(c // config.head_channels for c in config.block_out_channels)
         self.unet = UNet2DConditionModel(
+            in_channels=config.latent_channels,
+            out_channels=config.latent_channels,
             sample_size=3 * config.tile_size_px // 8,
             block_out_channels=config.block_out_channels,
             down_block_types=("CrossAttnDownBlock2D",) * levels,

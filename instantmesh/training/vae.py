@@ -31,22 +31,23 @@ class VaeTrainingConfig(StrictModel):
 
     optimiser: OptimiserConfig
     block_out_channels: tuple[int, int, int, int] = (16, 32, 64, 128)
+    latent_channels: int = 4
     batch_size: int = 2  # objects: each is one 3 x 2 picture and one query view
     gradient_weight: float = 0.5
-    hue_weight: float = 60.0
+    hue_weight: float = 15.0
     kl_weight: float = 1e-4
     background_weight: float = 0.2  # of pixels far from the object: white tiles would dominate
 
 
-def small_vae(block_out_channels: tuple[int, ...]) -> AutoencoderKL:
-    """A VAE of the real model's kind (factor 8, 4 latent channels), without its attention over whole pictures."""
+def small_vae(block_out_channels: tuple[int, ...], latent_channels: int = 4) -> AutoencoderKL:
+    """A VAE of the real model's kind (factor 8), without its attention over whole pictures."""
     levels = len(block_out_channels)
     return AutoencoderKL(
         block_out_channels=block_out_channels,  # pyright: ignore[reportArgumentType]
         down_block_types=("DownEncoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
         up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
         layers_per_block=1,
-        latent_channels=4,
+        latent_channels=latent_channels,
         norm_num_groups=8,
         mid_block_add_attention=False,
     )
@@ -156,7 +157,7 @@ def train_vae(
 ) -> AutoencoderKL:
     """Train a small VAE, resuming from `out`; leaves a diffusers folder `out/vae` (float32) and returns the VAE."""
     torch.manual_seed(0)
-    vae = small_vae(config.block_out_channels)
+    vae = small_vae(config.block_out_channels, config.latent_channels)
     vae.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     train(vae, lambda rng: draw_vae_losses(vae, pictures, config, rng), config.optimiser, out, minutes=minutes)
     vae.eval()
