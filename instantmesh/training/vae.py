@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from instantmesh.config import StrictModel
-from instantmesh.multiview.latent_space import LATENT_SCALE, LATENT_SHIFT, PICTURE_STD, decode_raw, posterior
+from instantmesh.multiview.latent_space import LATENT_SCALE, LATENT_SHIFT, PICTURE_MEAN, PICTURE_STD, decode_raw, posterior
 from instantmesh.training.loop import train
 from instantmesh.training.schedule import OptimiserConfig
 
@@ -23,6 +23,7 @@ Pictures = NDArray[np.uint8]
 """(n, 7, s, s, 4) RGBA with straight alpha: the query view, then the six fixed views (`data.dataset`)."""
 
 FACTOR = 8
+ANCHOR_SCALE = 4.0
 HUE_GAIN = 6.0
 """Of the first layer's initial weights: a tenth of the pictures' variance is hue, too little to be found early."""
 _MOMENT_OBJECTS = 512
@@ -34,6 +35,7 @@ class VaeTrainingConfig(StrictModel):
     optimiser: OptimiserConfig
     block_out_channels: tuple[int, int, int, int] = (16, 32, 64, 128)
     latent_channels: int = 4
+    anchor_weight: float = 1.0  # of the first three channels' distance to the mean colour under each latent
     batch_size: int = 2  # objects: each is one 3 x 2 picture and one query view
     gradient_weight: float = 0.5
     hue_weight: float = 10.0
@@ -86,9 +88,10 @@ def vae_losses(
     noise: torch.Generator,
 ) -> dict[str, Tensor]:
     """Weighted losses: L1 and L1 of picture gradients, the background counting less, squared error of hues (what is
-    left of a colour without its grey, as 4 x 4 means), and KL to the unit normal.
+    left of a colour without its grey, as 4 x 4 means), an anchor of three latent channels at mean colours, and KL to
+    the unit normal.
 
-    Without the third, four latent channels spend a thousand steps and more on brightness alone, and all is grey.
+    Without the third and the fourth the VAE spends a thousand steps and more on brightness alone, and all is grey.
     """
     near = max_pool2d(mask, 9, stride=1, padding=4)
     weight = config.background_weight + (1 - config.background_weight) * (near > 0).float()
@@ -98,11 +101,13 @@ def vae_losses(
     error = (decode_raw(vae, latents) - pictures) / PICTURE_STD
     slope = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
     hue = error - error.mean(1, keepdim=True)
+    mean_color = ANCHOR_SCALE * (avg_pool2d(pictures, FACTOR) - PICTURE_MEAN) / PICTURE_STD
     kl = 0.5 * (code.mean.square() + code.var - 1 - code.logvar).mean()
     return {
         "l1": (error.abs() * weight).mean(),
         "gradient": config.gradient_weight * slope,
         "hue": config.hue_weight * (avg_pool2d(hue, 4).square() * avg_pool2d(weight, 4)).mean(),
+        "anchor": config.anchor_weight * (code.mean[:, :3] - mean_color).square().mean(),
         "kl": config.kl_weight * kl,
     }
 
