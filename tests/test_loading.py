@@ -58,6 +58,6 @@ def test_a_checkpoint_that_does_not_fit_is_listed(folder):
 
 
 def test_a_folder_without_the_multiview_stage_says_what_it_needs(folder):
-    with pytest.raises(MissingFileError, match="zero123plus-v1.2"):
+    with pytest.raises(MissingFileError, match=r"zero123plus-v1\.2"):
         Pipeline.from_pretrained(folder, device="cpu")
     assert Pipeline.from_pretrained(folder, device="cpu", multiview=False).multiview is None

@@ -51,6 +51,11 @@ class SurfaceHead(nn.Module):
         self.net_rgb = head(3 * channels, 3)
         self.net_deformation = head(3 * channels, 3)
         self.net_weight = head(8 * 3 * channels, 21)
+        for net in (self.net_deformation, self.net_weight):  # training starts from the undeformed grid
+            last = net[-1]
+            assert isinstance(last, nn.Linear)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def sdf(self, features: Float[Tensor, "*p c3"]) -> Float[Tensor, "*p"]:
         """Signed distance (negative inside) at features."""

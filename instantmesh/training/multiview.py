@@ -1,6 +1,6 @@
 """Training of a small multiview stage: first a VAE (`training.vae`), then UNet and encoders on its latents.
 
-    python -m instantmesh.training.multiview {vae,unet} CONFIG --pictures FILE --out FOLDER [--vae FOLDER]
+    python -m instantmesh.training.multiview {vae,decoder,unet} CONFIG --pictures FILE --out FOLDER [--vae FOLDER]
 
 v-prediction on a linear schedule with timesteps drawn evenly; the condition is dropped now and then, for guidance;
 the reference picture is noised at the sample's timestep (Zero123++, arXiv 2310.15110).
@@ -25,7 +25,15 @@ from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.loop import train
 from instantmesh.training.schedule import OptimiserConfig
 from instantmesh.training.small_zero123plus import SCHEDULE, SmallModelConfig, SmallZero123Plus, small_pipeline
-from instantmesh.training.vae import Pictures, VaeTrainingConfig, foreground_latents, on_white, tile_six, train_vae
+from instantmesh.training.vae import (
+    Pictures,
+    VaeTrainingConfig,
+    foreground_latents,
+    on_white,
+    tile_six,
+    train_decoder,
+    train_vae,
+)
 
 
 class MultiviewTrainingConfig(StrictModel):
@@ -171,13 +179,13 @@ def train_multiview(
 
 
 def main() -> None:
-    """Command line: train the VAE or the UNet, resuming from --out."""
+    """Command line: train the VAE, its decoder alone, or the UNet, resuming from --out."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("part", choices=["vae", "unet"])
+    parser.add_argument("part", choices=["vae", "decoder", "unet"])
     parser.add_argument("config")
     parser.add_argument("--pictures", required=True, help="pictures.npy of a data set")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--vae", help="folder of the trained VAE, for the UNet")
+    parser.add_argument("--vae", help="folder of the trained VAE, for decoder and UNet")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="cpu")
@@ -191,7 +199,11 @@ def main() -> None:
         train_vae(config, pictures, arguments.out, arguments.minutes, arguments.device)
         return
     if arguments.vae is None:
-        parser.error("training the UNet needs --vae")
+        parser.error(f"training the {arguments.part} needs --vae")
+    if arguments.part == "decoder":
+        config = read_config(arguments.config, VaeTrainingConfig)
+        train_decoder(config, pictures, arguments.vae, arguments.out, arguments.minutes, arguments.device)
+        return
     config = read_config(arguments.config, MultiviewTrainingConfig)
     train_multiview(config, pictures, arguments.vae, arguments.out, arguments.minutes, arguments.device)
 

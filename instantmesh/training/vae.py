@@ -11,11 +11,18 @@ import torch
 from diffusers import AutoencoderKL
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from instantmesh.config import StrictModel
-from instantmesh.multiview.latent_space import LATENT_SCALE, LATENT_SHIFT, PICTURE_MEAN, PICTURE_STD, decode_raw, posterior
+from instantmesh.multiview.latent_space import (
+    LATENT_SCALE,
+    LATENT_SHIFT,
+    PICTURE_MEAN,
+    PICTURE_STD,
+    decode_raw,
+    posterior,
+)
 from instantmesh.training.loop import train
 from instantmesh.training.schedule import OptimiserConfig
 
@@ -24,7 +31,7 @@ Pictures = NDArray[np.uint8]
 
 FACTOR = 8
 ANCHOR_SCALE = 4.0
-HUE_GAIN = 6.0
+HUE_GAIN = 3.0
 """Of the first layer's initial weights: a tenth of the pictures' variance is hue, too little to be found early."""
 _MOMENT_OBJECTS = 512
 
@@ -35,6 +42,7 @@ class VaeTrainingConfig(StrictModel):
     optimiser: OptimiserConfig
     block_out_channels: tuple[int, int, int, int] = (16, 32, 64, 128)
     latent_channels: int = 4
+    colored_background_probability: float = 0.5
     anchor_weight: float = 1.0  # of the first three channels' distance to the mean colour under each latent
     batch_size: int = 2  # objects: each is one 3 x 2 picture and one query view
     gradient_weight: float = 0.5
@@ -119,10 +127,18 @@ def draw_vae_losses(
     noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
     rows = np.sort(rng.choice(len(data), 3 * config.batch_size, replace=False))
     pictures, mask = (x.to(vae.device) for x in on_white(torch.from_numpy(data[rows])))
+    pictures = pictures - (1 - mask) * _colored_backgrounds(len(rows), config, rng).to(pictures)
     b = config.batch_size
     painted = vae_losses(vae, tile_six(pictures[:b, 1:]), tile_six(mask[:b, 1:]), config, noise)
     query = vae_losses(vae, pictures[:, 0], mask[:, 0], config, noise)
     return {name: (painted[name] + query[name]) / 2 for name in painted}
+
+
+def _colored_backgrounds(n: int, config: VaeTrainingConfig, rng: np.random.Generator) -> Float[Tensor, "n 1 3 1 1"]:
+    """What to take from white backgrounds: for some objects a random colour. On white alone hue is a tenth of the
+    pictures' variance, and is found long after everything else."""
+    colored = rng.random((n, 1)) < config.colored_background_probability
+    return torch.from_numpy(colored * rng.random((n, 3))).float()[:, None, :, None, None]
 
 
 @torch.no_grad()
@@ -175,4 +191,29 @@ def train_vae(
     vae.eval()
     standardise_latents(vae, pictures)
     vae.save_pretrained(Path(out) / "vae")
+    return vae
+
+
+def train_decoder(
+    config: VaeTrainingConfig,
+    pictures: Pictures,
+    vae_folder: str | Path,
+    out: str | Path,
+    minutes: float | None = None,
+    device: torch.device | str = "cpu",
+) -> AutoencoderKL:
+    """Train a VAE's decoder further and leave its latents as they are, so that a UNet on them stays valid.
+
+    Resumes from `out`; leaves the whole VAE in `out/vae` (float32) and returns it.
+    """
+    vae = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False).to(device)
+    assert vae.post_quant_conv is not None
+    decoder = nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
+
+    def losses(rng: np.random.Generator) -> dict[str, Tensor]:
+        every = draw_vae_losses(vae, pictures, config, rng)
+        return {name: every[name] for name in ("l1", "gradient", "hue")}
+
+    train(decoder, losses, config.optimiser, out, minutes=minutes)
+    vae.eval().save_pretrained(Path(out) / "vae")
     return vae
