@@ -5,6 +5,7 @@ and unit variance on the objects with the same constants as the real model (`mul
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -206,7 +207,8 @@ def train_decoder(
 
     Resumes from `out`; leaves the whole VAE in `out/vae` (float32) and returns it.
     """
-    vae = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False).to(device)
+    vae: Any = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False)
+    vae = vae.to(device)
     assert vae.post_quant_conv is not None
     decoder = nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
 
