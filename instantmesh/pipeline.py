@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,8 +118,9 @@ class Pipeline:
         Raises:
             ImageError: unreadable, too small, or without foreground. EmptySurfaceError: no surface came out.
         """
+        paint = self._painter(seed, generator, steps, guidance_scale, callback)
         picture = prepare(photo, background=background)
-        views = self._paint(picture, seed, generator, steps, guidance_scale, callback)
+        views = paint(picture)
         return Result(self.reconstruct(_at_scale(views, scale)), views, picture)
 
     def generate_views(
@@ -133,8 +135,8 @@ class Pipeline:
         callback: Callable[[int, int], None] | None = None,
     ) -> Views:
         """The six views of the object in a photograph; arguments and errors as in `__call__`."""
-        picture = prepare(photo, background=background)
-        return self._paint(picture, seed, generator, steps, guidance_scale, callback)
+        paint = self._painter(seed, generator, steps, guidance_scale, callback)
+        return paint(prepare(photo, background=background))
 
     def reconstruct(self, views: Views, *, resolution: int | None = None) -> Mesh:
         """A mesh from any number of views with any poses.
@@ -150,23 +152,27 @@ class Pipeline:
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
         return self.reconstructor(views, resolution)
 
-    def _paint(
+    def _painter(
         self,
-        picture: Float[Tensor, "3 s s"],
         seed: int | None,
         generator: torch.Generator | None,
         steps: int,
         guidance_scale: float,
         callback: Callable[[int, int], None] | None,
-    ) -> Views:
+    ) -> Callable[[Tensor], Views]:
+        """The multiview stage with these arguments, refused before any work is done if they can't be."""
         if self.multiview is None:
             raise InputError("this pipeline was loaded without its multiview stage; it can only reconstruct views")
         if seed is not None and generator is not None:
             raise InputError("pass a seed or a generator, not both")
         if seed is not None:
             generator = torch.Generator("cpu").manual_seed(seed)
-        return self.multiview.generate(
-            picture, steps=steps, guidance_scale=guidance_scale, generator=generator, callback=callback
+        return partial(
+            self.multiview.generate,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            generator=generator,
+            callback=callback,
         )
 
 

@@ -106,8 +106,10 @@ def test_results_are_saved(pipeline, photo, tmp_path):
     for name in ("m.glb", "m.obj", "m.ply", "m.stl"):
         loaded = trimesh.load_mesh(result.mesh.save(tmp_path / name))
         assert len(loaded.faces) == len(result.mesh.faces)
-    assert Image.open(result.views.save(tmp_path / "views.png")).size == (128, 192)
-    assert Image.open(result.save_preview(tmp_path / "preview.png")).size[0] > 500
+    with Image.open(result.views.save(tmp_path / "views.png")) as picture:
+        assert picture.size == (128, 192)
+    with Image.open(result.save_preview(tmp_path / "preview.png")) as picture:
+        assert picture.size == (1024, 512)
 
 
 def test_bad_photos(pipeline):
@@ -122,8 +124,6 @@ def test_bad_photos(pipeline):
 def test_bad_arguments(pipeline, photo):
     with pytest.raises(InputError, match="not both"):
         pipeline(photo, seed=1, generator=torch.Generator())
-    with pytest.raises(InputError, match="Views"):
-        pipeline.reconstruct(torch.zeros(6, 3, 64, 64))
     with pytest.raises(InputError):
         pipeline(photo, steps=0)
 
@@ -160,14 +160,7 @@ def test_reconstruction_alone(truth):
 
 
 BLOCKED = ("nvdiffrast", "kaolin", "xformers", "gradio", "ray", "bpy", "rembg", "torchvision")
-BLOCKER = f"""
-import sys
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {BLOCKED!r}:
-            raise ImportError(f"{{name}} is blocked")
-sys.meta_path.insert(0, Blocker())
-"""
+BLOCKER = f"import sys; sys.modules.update(dict.fromkeys({BLOCKED!r}))\n"  # None there makes an import fail
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
@@ -177,7 +170,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_blocker_blocks():
-    assert "rembg is blocked" in run_python(BLOCKER + "import rembg").stderr
+    assert "import of rembg halted" in run_python(BLOCKER + "import rembg").stderr
 
 
 def test_the_embedded_model_runs_without_optional_packages():
@@ -187,6 +180,8 @@ def test_the_embedded_model_runs_without_optional_packages():
         "assert not heavy, heavy\n"
         "pipe = instantmesh.Pipeline.from_pretrained('tiny', device='cpu')\n"
         "x = torch.ones(4, 64, 64); x[3] = 0; x[0, 16:48, 16:48] = 0.2; x[3, 16:48, 16:48] = 1\n"
+        "try: pipe.reconstruct(x)\n"
+        "except instantmesh.InputError as error: assert 'Views' in str(error)\n"
         "print(len(pipe(x, seed=0, steps=2).mesh.faces))\n"
     )
     done = run_python(code)
