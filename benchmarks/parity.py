@@ -97,7 +97,6 @@ def tiny_model(folder: Path, representation: Literal["mesh", "nerf"], weights: d
             layers=lrm["transformer_layers"],
             heads=lrm["transformer_heads"],
             low_res=lrm["triplane_low_res"],
-            high_res=lrm["triplane_high_res"],
             channels=lrm["triplane_dim"],
         ),
         samples_per_ray=sizes["rendering_samples_per_ray"],

@@ -36,7 +36,6 @@ class TriplaneConfig(StrictModel):
     layers: PositiveInt = 12
     heads: PositiveInt = 16
     low_res: PositiveInt = 32
-    high_res: PositiveInt = 64
     channels: PositiveInt = 40
     upsampler: Literal["deconv", "smooth"] = "deconv"
 

@@ -20,9 +20,7 @@ def folder(golden_folder, tmp_path, monkeypatch):
     config = InstantMeshConfig(
         representation="mesh",
         encoder=ViTConfig(hidden_size=32, layers=2, heads=2, mlp_size=128),
-        triplane=TriplaneConfig(
-            dim=lrm["transformer_dim"], layers=2, heads=4, low_res=8, high_res=16, channels=lrm["triplane_dim"]
-        ),
+        triplane=TriplaneConfig(dim=lrm["transformer_dim"], layers=2, heads=4, low_res=8, channels=lrm["triplane_dim"]),
         grid_resolution=sizes["grid_res"],
     )
     monkeypatch.setattr(loading, "_official_config", lambda variant: config)

@@ -25,7 +25,7 @@ SMALL = InstantMeshConfig(
     representation="mesh",
     image_size_px=32,
     encoder=ViTConfig(hidden_size=16, layers=2, heads=2, mlp_size=32, patch_size=8, trained_grid=4, ray_octaves=2),
-    triplane=TriplaneConfig(dim=16, layers=2, heads=2, low_res=4, high_res=8, channels=4),
+    triplane=TriplaneConfig(dim=16, layers=2, heads=2, low_res=4, channels=4),
 )
 
 

@@ -20,6 +20,6 @@ def small_model() -> InstantMeshConfig:
         representation="mesh",
         image_size_px=32,
         encoder=ViTConfig(hidden_size=32, layers=1, heads=2, mlp_size=64, patch_size=8, trained_grid=4, ray_octaves=3),
-        triplane=TriplaneConfig(dim=32, layers=1, heads=2, low_res=4, high_res=16, channels=8, upsampler="smooth"),
+        triplane=TriplaneConfig(dim=32, layers=1, heads=2, low_res=4, channels=8, upsampler="smooth"),
         grid_resolution=16,
     )
