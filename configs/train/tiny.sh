@@ -9,10 +9,8 @@ python -m instantmesh.training geometry "$configs/tiny-geometry.yaml" --data "$r
 python -m instantmesh.training rendering "$configs/tiny-rendering.yaml" --data "$runs/data" \
   --start "$runs/geometry/reconstruction/model.safetensors" --out "$runs/rendering"
 python -m instantmesh.training.multiview vae "$configs/tiny-vae.yaml" --pictures "$runs/data/pictures.npy" --out "$runs/vae"
-python -m instantmesh.training.multiview decoder "$configs/tiny-decoder.yaml" --pictures "$runs/data/pictures.npy" \
-  --vae "$runs/vae/vae" --out "$runs/decoder"
 python -m instantmesh.training.multiview unet "$configs/tiny-multiview.yaml" --pictures "$runs/data/pictures.npy" \
-  --vae "$runs/decoder/vae" --out "$runs/unet"
+  --vae "$runs/vae/vae" --out "$runs/unet"
 mkdir -p "$runs/tiny"
 cp -r "$runs/rendering/reconstruction" "$runs/tiny/"
 cp -r "$runs/unet/pipeline" "$runs/tiny/multiview"

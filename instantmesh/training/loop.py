@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from instantmesh.errors import InstantMeshError
 from instantmesh.files.atomic import replacing
-from instantmesh.training.schedule import OptimiserConfig, adamw, learning_rate
+from instantmesh.training.schedule import OptimiserConfig, learning_rate, optimisers
 
 logger = logging.getLogger("instantmesh.training")
 
@@ -50,15 +50,15 @@ def train(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    optimiser = adamw(config, module.parameters())
+    steppers = optimisers(config, module)
     average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    step = _resume(out, module, optimiser, average, rng)
+    step = _resume(out, module, steppers, average, rng)
     deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     saved, window, window_start = time.monotonic(), [], time.monotonic()
     while step < config.steps and time.monotonic() < deadline:
-        for group in optimiser.param_groups:
+        for group in (group for stepper in steppers for group in stepper.param_groups):
             group["lr"] = learning_rate(config, step)
         parts = losses(rng)
         total = torch.stack(list(parts.values())).sum()
@@ -66,10 +66,11 @@ def train(
             raise TrainingError(
                 f"step {step}: a loss isn't finite: { {k: float(v.detach()) for k, v in parts.items()} }"
             )
-        optimiser.zero_grad(set_to_none=True)
+        module.zero_grad(set_to_none=True)
         total.backward()
         clip_grad_norm_(module.parameters(), config.gradient_norm)
-        optimiser.step()
+        for stepper in steppers:
+            stepper.step()
         step += 1
         _update_average(average, module, min(EMA_DECAY, step / (step + 10)))
         window.append({name: float(loss.detach()) for name, loss in parts.items()})
@@ -78,9 +79,9 @@ def train(
             _log(out, step, learning_rate(config, step - 1), window, seconds)
             window, window_start = [], time.monotonic()
         if time.monotonic() - saved > 60 * checkpoint_minutes:
-            _save(out, step, module, optimiser, average, rng)
+            _save(out, step, module, steppers, average, rng)
             saved = time.monotonic()
-    _save(out, step, module, optimiser, average, rng)
+    _save(out, step, module, steppers, average, rng)
     module.load_state_dict(average)
     return module
 
@@ -105,14 +106,14 @@ def _save(
     out: Path,
     step: int,
     module: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    steppers: list[torch.optim.Optimizer],
     average: dict[str, Tensor],
     rng: np.random.Generator,
 ) -> None:
     state = {
         "step": step,
         "module": module.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimisers": [stepper.state_dict() for stepper in steppers],
         "average": average,
         "numpy_rng": json.dumps(rng.bit_generator.state),
         "torch_rng": torch.get_rng_state(),
@@ -124,7 +125,7 @@ def _save(
 def _resume(
     out: Path,
     module: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    steppers: list[torch.optim.Optimizer],
     average: dict[str, Tensor],
     rng: np.random.Generator,
 ) -> int:
@@ -133,7 +134,8 @@ def _resume(
         return 0
     state = torch.load(path, weights_only=True, map_location="cpu")
     module.load_state_dict(state["module"])
-    optimiser.load_state_dict(state["optimiser"])
+    for stepper, saved in zip(steppers, state["optimisers"], strict=True):
+        stepper.load_state_dict(saved)
     for name, tensor in state["average"].items():
         average[name].copy_(tensor)
     rng.bit_generator.state = json.loads(state["numpy_rng"])

@@ -1,6 +1,6 @@
 """Training of a small multiview stage: first a VAE (`training.vae`), then UNet and encoders on its latents.
 
-    python -m instantmesh.training.multiview {vae,decoder,unet} CONFIG --pictures FILE --out FOLDER [--vae FOLDER]
+    python -m instantmesh.training.multiview {vae,unet} CONFIG --pictures FILE --out FOLDER [--vae FOLDER]
 
 v-prediction on a linear schedule with timesteps drawn evenly; the condition is dropped now and then, for guidance;
 the reference picture is noised at the sample's timestep (Zero123++, arXiv 2310.15110).
@@ -31,7 +31,6 @@ from instantmesh.training.vae import (
     foreground_latents,
     on_white,
     tile_six,
-    train_decoder,
     train_vae,
 )
 
@@ -164,6 +163,7 @@ def train_multiview(
 ) -> Zero123PlusPipeline:
     """Train UNet and encoders, resuming from `out`; leaves the pipeline in `out/pipeline` (float16) and returns it."""
     vae = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False).eval()
+    vae.register_to_config(_name_or_path="")  # or it would be saved where the folder lay on this machine
     vae.to(torch.device(device))  # pyright: ignore[reportArgumentType]
     cache = LatentCache(vae, pictures, Path(out))
     torch.manual_seed(0)
@@ -179,13 +179,13 @@ def train_multiview(
 
 
 def main() -> None:
-    """Command line: train the VAE, its decoder alone, or the UNet, resuming from --out."""
+    """Command line: train the VAE, or the UNet on its latents, resuming from --out."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("part", choices=["vae", "decoder", "unet"])
+    parser.add_argument("part", choices=["vae", "unet"])
     parser.add_argument("config")
     parser.add_argument("--pictures", required=True, help="pictures.npy of a data set")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--vae", help="folder of the trained VAE, for decoder and UNet")
+    parser.add_argument("--vae", help="folder of the trained VAE, for the UNet")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", default="cpu")
@@ -199,11 +199,7 @@ def main() -> None:
         train_vae(config, pictures, arguments.out, arguments.minutes, arguments.device)
         return
     if arguments.vae is None:
-        parser.error(f"training the {arguments.part} needs --vae")
-    if arguments.part == "decoder":
-        config = read_config(arguments.config, VaeTrainingConfig)
-        train_decoder(config, pictures, arguments.vae, arguments.out, arguments.minutes, arguments.device)
-        return
+        parser.error("training the UNet needs --vae")
     config = read_config(arguments.config, MultiviewTrainingConfig)
     train_multiview(config, pictures, arguments.vae, arguments.out, arguments.minutes, arguments.device)
 

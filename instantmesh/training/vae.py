@@ -5,14 +5,13 @@ and unit variance on the objects with the same constants as the real model (`mul
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from instantmesh.config import StrictModel
@@ -192,30 +191,4 @@ def train_vae(
     vae.eval()
     standardise_latents(vae, pictures)
     vae.save_pretrained(Path(out) / "vae")
-    return vae
-
-
-def train_decoder(
-    config: VaeTrainingConfig,
-    pictures: Pictures,
-    vae_folder: str | Path,
-    out: str | Path,
-    minutes: float | None = None,
-    device: torch.device | str = "cpu",
-) -> AutoencoderKL:
-    """Train a VAE's decoder further and leave its latents as they are, so that a UNet on them stays valid.
-
-    Resumes from `out`; leaves the whole VAE in `out/vae` (float32) and returns it.
-    """
-    vae: Any = AutoencoderKL.from_pretrained(vae_folder).requires_grad_(False)
-    vae = vae.to(device)
-    assert vae.post_quant_conv is not None
-    decoder = nn.ModuleList([vae.post_quant_conv, vae.decoder]).requires_grad_(True)
-
-    def losses(rng: np.random.Generator) -> dict[str, Tensor]:
-        every = draw_vae_losses(vae, pictures, config, rng)
-        return {name: every[name] for name in ("l1", "gradient", "hue")}
-
-    train(decoder, losses, config.optimiser, out, minutes=minutes)
-    vae.eval().save_pretrained(Path(out) / "vae")
     return vae
