@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,7 @@ from instantmesh.cameras import rays
 from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
 from instantmesh.evaluation.mesh_matching import same_mesh
 from instantmesh.lrm.heads import RadianceField, SurfaceField, activate_density
-from instantmesh.lrm.instantmesh import InstantMesh, from_official, to_official
+from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.render.volume import box_limits, render_field, stratified
 from instantmesh.structures import Cameras
 from instantmesh.surface.extraction import extract_flexicubes, grid_axis
@@ -105,9 +106,9 @@ def tiny_model(folder: Path, representation: Literal["mesh", "nerf"], weights: d
     )
     model = InstantMesh(config).eval()
     official = {name.removeprefix("lrm_generator."): tensor for name, tensor in weights.items()}
-    if set(official) != set(to_official(model.state_dict())):
+    if set(official) != set(model.official_state()):
         raise SystemExit(f"{folder}: the {representation} weights don't have the expected names")
-    model.load_state_dict(from_official(official, model))
+    model.load_official(official)
     return model
 
 
@@ -285,6 +286,14 @@ def zero123plus(folder: Path) -> Iterator[Quantity]:
         yield difference(f"zero123plus.{name}", ours, expected, VALUE_TOLERANCE if tolerance is None else tolerance)
 
 
+def single_view(folder: Path, system: Literal["triposr", "openlrm"]) -> Iterator[Quantity]:
+    """A single-view system."""
+    import parity_single_view
+
+    for name, ours, expected in getattr(parity_single_view, system)(folder):
+        yield difference(f"{system}.{name}", ours, expected)
+
+
 def main() -> int:
     """Print the table; 0 if every quantity is within its tolerance, else 1."""
     parser = argparse.ArgumentParser(description="Compare every stage with reference numbers.")
@@ -295,6 +304,8 @@ def main() -> int:
         "instant_nerf_tiny.expected.safetensors": instant_nerf,
         "flexicubes.safetensors": flexicubes_cases,
         "zero123plus_tiny.expected.safetensors": zero123plus,
+        "triposr_tiny.expected.safetensors": partial(single_view, system="triposr"),
+        "openlrm_tiny.expected.safetensors": partial(single_view, system="openlrm"),
     }
     found = [part for name, part in parts.items() if (folder / name).is_file()]
     if not found:

@@ -34,7 +34,7 @@ from instantmesh.hub import asset_folder, resolve
 from instantmesh.lrm.heads import RadianceField, RadianceHead, SurfaceField, SurfaceHead
 from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.pipeline import Pipeline
-from instantmesh.reconstruction import SparseViewReconstructor
+from instantmesh.reconstruction import Reconstructor
 from instantmesh.surface.extraction import grid_axis
 from instantmesh.surface.grid import surface_cubes
 
@@ -117,7 +117,7 @@ def reconstruction(name: str, repeats: int) -> dict[str, Any]:
         _give_surface(model, field)
     else:
         _give_density(model, field)
-    reconstructor = SparseViewReconstructor(model)
+    reconstructor = Reconstructor(model)
     stages["extraction"], mesh = measure(lambda: reconstructor.extract(field), repeats)
     stages["all"] = {
         "seconds": round(sum(stage["seconds"] for stage in stages.values()), 3),

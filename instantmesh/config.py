@@ -5,7 +5,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from instantmesh.errors import ConfigError
 
@@ -26,7 +26,12 @@ class ViTConfig(StrictModel):
     patch_size: PositiveInt = 16
     trained_grid: PositiveInt = 14
     norm_eps: PositiveFloat = 1e-12
-    ray_octaves: int = 0  # Fourier features of each patch's central ray; the official models have none
+    imagenet_normalised: bool = True  # pictures less ImageNet's mean, divided by its standard deviation
+    position_resizing: Literal["dino", "dinov2"] = "dino"
+    register_tokens: NonNegativeInt = 0
+    layer_scale: bool = False
+    camera_modulation: bool = True
+    ray_octaves: NonNegativeInt = 0  # Fourier features of each patch's central ray; the official models have none
 
 
 class TriplaneConfig(StrictModel):
@@ -40,8 +45,20 @@ class TriplaneConfig(StrictModel):
     upsampler: Literal["deconv", "smooth"] = "deconv"
 
 
-class InstantMeshConfig(StrictModel):
-    """A sparse-view reconstruction model of the InstantMesh family."""
+class ReconstructionConfig(StrictModel):
+    """What every reconstruction model has."""
+
+    image_size_px: PositiveInt
+    encoder: ViTConfig
+    triplane: TriplaneConfig
+    samples_per_ray: PositiveInt
+    grid_resolution: PositiveInt
+    grid_scale: PositiveFloat  # side of the cube that the grid spans
+    density_threshold: PositiveFloat
+
+
+class InstantMeshConfig(ReconstructionConfig):
+    """A sparse-view model of InstantMesh."""
 
     representation: Literal["mesh", "nerf"]
     image_size_px: PositiveInt = 320
@@ -51,6 +68,31 @@ class InstantMeshConfig(StrictModel):
     grid_resolution: PositiveInt = 128
     grid_scale: PositiveFloat = 2.1
     density_threshold: PositiveFloat = 10.0
+
+
+class TripoSRConfig(ReconstructionConfig):
+    """A single-view model of TripoSR; the defaults are the released one."""
+
+    image_size_px: PositiveInt = 512
+    encoder: ViTConfig = ViTConfig(camera_modulation=False)
+    triplane: TriplaneConfig = TriplaneConfig(layers=16)
+    head_hidden: PositiveInt = 64
+    head_layers: PositiveInt = 9  # hidden ones
+    density_bias: float = -1.0
+    samples_per_ray: PositiveInt = 128
+    grid_resolution: PositiveInt = 256
+    grid_scale: PositiveFloat = 1.74
+    density_threshold: PositiveFloat = 25.0
+
+
+class OpenLRMConfig(ReconstructionConfig):
+    """A single-view model of OpenLRM 1.1."""
+
+    camera_size: PositiveInt = 1024  # of the embedded camera that modulates the triplane transformer
+    samples_per_ray: PositiveInt = 96
+    grid_resolution: PositiveInt = 256
+    grid_scale: PositiveFloat = 2.0
+    density_threshold: PositiveFloat = 3.0
 
 
 Config = TypeVar("Config", bound=BaseModel)

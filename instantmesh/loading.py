@@ -1,12 +1,15 @@
-"""From a model's name or folder to the networks of its two stages.
+"""From a model's name or folder to the networks of its stages.
 
 A model folder, as `weights/tiny`, holds
 
     reconstruction/config.yaml, model.safetensors   (the official tensor names, without their prefix)
     multiview/                                      (the Zero123++ layout of diffusers)
 
-and a folder with the official files works too: one `instant_*.ckpt`, `diffusion_pytorch_model.bin`, and the base
-model's repository as `zero123plus-v1.2/`.
+and a folder with the official files works too:
+
+    InstantMesh   one `instant_*.ckpt`, `diffusion_pytorch_model.bin`, the base repository as `zero123plus-v1.2/`
+    TripoSR       `config.yaml`, `model.ckpt`
+    OpenLRM       `config.json`, `model.safetensors`
 """
 
 from pathlib import Path
@@ -16,10 +19,14 @@ import torch
 from torch import Tensor
 
 from instantmesh import hub
-from instantmesh.config import InstantMeshConfig, read_config
+from instantmesh.config import InstantMeshConfig, OpenLRMConfig, ReconstructionConfig, TripoSRConfig, read_config
 from instantmesh.errors import CheckpointError, MissingFileError
 from instantmesh.hub.download import CacheDir
-from instantmesh.lrm.instantmesh import InstantMesh, from_official, to_official
+from instantmesh.lrm.instantmesh import InstantMesh
+from instantmesh.lrm.model import ReconstructionModel
+from instantmesh.lrm.openlrm import OpenLRM
+from instantmesh.lrm.triposr import TripoSR
+from instantmesh.official_configs import openlrm_config, triposr_config
 
 if TYPE_CHECKING:  # diffusers and transformers take seconds to import
     from instantmesh.multiview.generator import Zero123PlusGenerator
@@ -30,11 +37,12 @@ BASE_DIFFUSION_FOLDER = "zero123plus-v1.2"
 
 def load_reconstruction(
     name: str, device: torch.device, dtype: torch.dtype, cache_dir: CacheDir, local_files_only: bool
-) -> InstantMesh:
+) -> ReconstructionModel:
     """The reconstruction network of a model name or folder.
 
     Raises:
-        UnknownModelError, MissingFileError, CheckpointError: see `instantmesh.hub`.
+        UnknownModelError, MissingFileError, CheckpointError: see `instantmesh.hub`. ConfigError: a folder's
+            configuration is unreadable or unknown.
     """
     folder = _folder(name)
     if folder is None:
@@ -42,16 +50,37 @@ def load_reconstruction(
         hub.announce(model)
         part = model.part("reconstruction")
         checkpoint = hub.fetch_part(part, cache_dir, local_files_only) / part.files[0].path
-        return _build(_official_config(name), hub.load_official(checkpoint, cache_dir), device, dtype)
-    if (folder / "reconstruction").is_dir():
+        config = named_config(name)
+    elif (folder / "reconstruction").is_dir():
+        checkpoint = folder / "reconstruction" / "model.safetensors"
         config = read_config(folder / "reconstruction" / "config.yaml", InstantMeshConfig)
-        return _build(config, hub.read_checkpoint(folder / "reconstruction" / "model.safetensors"), device, dtype)
-    checkpoint = _single_checkpoint(folder)
-    tensors = hub.load_official(checkpoint, cache_dir)
-    variant = hub.identify(tensors)
-    if variant is None:
-        raise CheckpointError(f"{checkpoint} isn't one of the known variants")
-    return _build(_official_config(variant), tensors, device, dtype)
+    elif (folder / "config.yaml").is_file() and (folder / "model.ckpt").is_file():
+        checkpoint, config = folder / "model.ckpt", triposr_config(folder / "config.yaml")
+    elif (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
+        checkpoint, config = folder / "model.safetensors", openlrm_config(folder / "config.json")
+    else:
+        checkpoint = _single_checkpoint(folder)
+        variant = hub.identify(hub.load_official(checkpoint, cache_dir))
+        if variant is None:
+            raise CheckpointError(f"{checkpoint} isn't one of the known variants")
+        config = named_config(variant)
+    return _load(config, hub.load_official(checkpoint, cache_dir), device, dtype)
+
+
+def named_config(name: str) -> ReconstructionConfig:
+    """The configuration of a model in the registry whose files come from the hub."""
+    kinds = {"instantmesh": InstantMeshConfig, "triposr": TripoSRConfig, "openlrm": OpenLRMConfig}
+    return read_config(hub.asset_folder("configs") / "model" / f"{name}.yaml", kinds[hub.resolve(name).system])
+
+
+def build(config: ReconstructionConfig) -> ReconstructionModel:
+    """The network that a configuration describes, with random values."""
+    if isinstance(config, InstantMeshConfig):
+        return InstantMesh(config)
+    if isinstance(config, TripoSRConfig):
+        return TripoSR(config)
+    assert isinstance(config, OpenLRMConfig)
+    return OpenLRM(config)
 
 
 def load_multiview(
@@ -90,28 +119,24 @@ def _folder(name: str) -> Path | None:
     return None
 
 
-def _official_config(variant: str) -> InstantMeshConfig:
-    return read_config(hub.asset_folder("configs") / "model" / f"{variant}.yaml", InstantMeshConfig)
-
-
 def _single_checkpoint(folder: Path) -> Path:
     found = sorted(folder.glob("instant_*.ckpt")) + sorted(folder.glob("instant_*.safetensors"))
     if len(found) != 1:
         listed = ", ".join(path.name for path in found) or "none"
         raise MissingFileError(
-            f"{folder} is no model folder: it needs reconstruction/ and multiview/, or one instant_*.ckpt"
-            f" (found {listed})"
+            f"{folder} is no model folder: it needs reconstruction/ and multiview/, or one instant_*.ckpt (found"
+            f" {listed}), or TripoSR's config.yaml and model.ckpt, or OpenLRM's config.json and model.safetensors"
         )
     return found[0]
 
 
-def _build(
-    config: InstantMeshConfig, official: dict[str, Tensor], device: torch.device, dtype: torch.dtype
-) -> InstantMesh:
-    """The network with these tensors; nothing is initialised or copied that the file already holds."""
+def _load(
+    config: ReconstructionConfig, official: dict[str, Tensor], device: torch.device, dtype: torch.dtype
+) -> ReconstructionModel:
+    """The network with these tensors, checked. Nothing is initialised, or copied but to another device or dtype."""
     with torch.device("meta"):
-        model = InstantMesh(config)
-    hub.check_state_dict(official, {name: tuple(x.shape) for name, x in to_official(model.state_dict()).items()})
-    state = {name: x.to(device, dtype) for name, x in from_official(official, model).items()}
-    model.load_state_dict(state, assign=True)
+        model = build(config)
+    used = {name: x for name, x in official.items() if not name.startswith(model.unused_official)}
+    hub.check_state_dict(used, {name: tuple(x.shape) for name, x in model.official_state().items()})
+    model.load_official({name: x.to(device, dtype) for name, x in used.items()})
     return model.requires_grad_(False).eval()

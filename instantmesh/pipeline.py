@@ -1,4 +1,4 @@
-"""One photograph to a coloured mesh: the two stages wired together."""
+"""One photograph to a coloured mesh: the stages wired together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from torch import Tensor
 from instantmesh.errors import InputError
 from instantmesh.images import prepare
 from instantmesh.loading import load_multiview, load_reconstruction
-from instantmesh.reconstruction import SparseViewReconstructor
+from instantmesh.reconstruction import Reconstructor
 from instantmesh.render.preview import save_preview
 from instantmesh.structures import Cameras, Mesh, Views
 
@@ -32,8 +32,8 @@ class Result:
 
     Attributes:
         mesh: coloured, in the world frame; `mesh.save("x.glb")`.
-        views: the six views it was reconstructed from; `views.save("x.png")`.
-        photo: (3, s, s) RGB in [0, 1], the cut-out photo on white as the multiview stage saw it.
+        views: what it was reconstructed from, six views or (single-view systems) one; `views.save("x.png")`.
+        photo: (3, s, s) RGB in [0, 1], the cut-out photo as the first stage saw it: on white (TripoSR: grey).
     """
 
     mesh: Mesh
@@ -46,14 +46,15 @@ class Result:
 
 
 class Pipeline:
-    """Photo -> six views -> mesh. Build one with `from_pretrained`, or from stages of your own.
+    """Photo -> six views -> mesh; photo -> mesh with a single-view system. Build one with `from_pretrained`, or from
+    stages of your own.
 
     Attributes:
-        multiview: paints the six views, or None where only `reconstruct` is wanted.
+        multiview: paints the six views; None for a single-view system, or where only `reconstruct` is wanted.
         reconstructor: turns views into a mesh.
     """
 
-    def __init__(self, multiview: "MultiviewGenerator | None", reconstructor: SparseViewReconstructor) -> None:
+    def __init__(self, multiview: "MultiviewGenerator | None", reconstructor: Reconstructor) -> None:
         self.multiview = multiview
         self.reconstructor = reconstructor
 
@@ -88,8 +89,10 @@ class Pipeline:
         place = _device(device)
         precision = _dtype(dtype, place)
         reconstruction = load_reconstruction(str(name), place, torch.float32, cache_dir, local_files_only)
-        generator = load_multiview(str(name), place, precision, cache_dir, local_files_only) if multiview else None
-        return cls(generator, SparseViewReconstructor(reconstruction))
+        generator = None
+        if multiview and not reconstruction.single_view:
+            generator = load_multiview(str(name), place, precision, cache_dir, local_files_only)
+        return cls(generator, Reconstructor(reconstruction))
 
     def __call__(
         self,
@@ -101,9 +104,13 @@ class Pipeline:
         guidance_scale: float = 4.0,
         background: "Background" = "auto",
         scale: float = 1.0,
+        resolution: int | None = None,
         callback: Callable[[int, int], None] | None = None,
     ) -> Result:
         """Make a mesh from one photograph.
+
+        Single-view systems draw nothing at random and denoise nothing: `seed`, `generator`, `steps`,
+        `guidance_scale` and `callback` are for the others.
 
         Args:
             photo: path, PIL image, array (h, w, 3 or 4) or tensor (3 or 4, h, w); 8-bit, or float in [0, 1].
@@ -112,16 +119,26 @@ class Pipeline:
             steps: denoising steps.
             guidance_scale: how closely the views follow the photo.
             background: how the object is told from its background, see `instantmesh.images.cut_out`.
-            scale: of the cameras' distance (4.0) as the reconstruction stage is told; above 1 the mesh grows.
+            scale: of the cameras' distance (4.0) as the reconstruction stage is told; above 1 the mesh grows. Only
+                for systems that are told one.
+            resolution: of the extraction grid; the model's own by default.
             callback: called after each denoising step with (steps done, steps in all).
 
         Raises:
             ImageError: unreadable, too small, or without foreground. EmptySurfaceError: no surface came out.
         """
-        paint = self._painter(seed, generator, steps, guidance_scale, callback)
-        picture = prepare(photo, background=background)
-        views = paint(picture)
-        return Result(self.reconstruct(_at_scale(views, scale)), views, picture)
+        model = self.reconstructor.model
+        if not scale > 0 or (model.single_view and scale != 1):
+            raise InputError(f"scale must be positive, and 1 for single-view systems, got {scale}")
+        if model.single_view:
+            picture = prepare(photo, background=background, background_level=model.background)
+            views = posed = Views(picture[None])
+        else:
+            paint = self._painter(seed, generator, steps, guidance_scale, callback)
+            picture = prepare(photo, background=background)
+            views = paint(picture)
+            posed = _at_scale(views, scale)
+        return Result(self.reconstruct(posed, resolution=resolution), views, picture)
 
     def generate_views(
         self,
@@ -139,14 +156,16 @@ class Pipeline:
         return paint(prepare(photo, background=background))
 
     def reconstruct(self, views: Views, *, resolution: int | None = None) -> Mesh:
-        """A mesh from any number of views with any poses.
+        """A mesh from views: any number with any poses, or, with a single-view system, one.
 
         Args:
-            views: pictures on white with their cameras; the object at the origin, inside [-1, 1]^3.
+            views: pictures with their cameras; the object at the origin, inside [-1, 1]^3. On white; TripoSR's on
+                grey (0.5), without a camera. OpenLRM's camera may be left out.
             resolution: of the extraction grid; the model's own by default.
 
         Raises:
-            EmptySurfaceError: no surface came out.
+            EmptySurfaceError: no surface came out. InputError, CameraError: more views than the system takes, cameras
+                missing, or given where none is used.
         """
         if not isinstance(views, Views):
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
@@ -161,6 +180,8 @@ class Pipeline:
         callback: Callable[[int, int], None] | None,
     ) -> Callable[[Tensor], Views]:
         """The multiview stage with these arguments, refused before any work is done if they can't be."""
+        if self.reconstructor.model.single_view:
+            raise InputError(f"{self.reconstructor.model.system} has no multiview stage: it goes from photo to mesh")
         if self.multiview is None:
             raise InputError("this pipeline was loaded without its multiview stage; it can only reconstruct views")
         if seed is not None and generator is not None:
@@ -177,11 +198,9 @@ class Pipeline:
 
 
 def _at_scale(views: Views, scale: float) -> Views:
-    if not scale > 0:
-        raise InputError(f"scale must be positive, got {scale}")
-    pose = views.cameras.camera_to_world.clone()
+    pose = views.known_cameras.camera_to_world.clone()
     pose[:, :3, 3] *= scale
-    return Views(views.images, Cameras(pose, views.cameras.intrinsics))
+    return Views(views.images, Cameras(pose, views.known_cameras.intrinsics))
 
 
 def _device(device: str | torch.device) -> torch.device:

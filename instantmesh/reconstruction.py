@@ -1,24 +1,23 @@
-"""Views to mesh: the reconstruction model and the surface extraction that belongs to it."""
+"""Views to mesh: a reconstruction model and the surface extraction that belongs to it."""
 
 import torch
-from torch.nn.functional import interpolate
 
-from instantmesh.cameras import camera_vector
+from instantmesh.errors import InputError
 from instantmesh.lrm.heads import RadianceField, SurfaceField
-from instantmesh.lrm.instantmesh import InstantMesh
+from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.structures import Mesh, Views
 from instantmesh.surface.extraction import extract_flexicubes
 from instantmesh.surface.marching_cubes import extract_isosurface
 
 
-class SparseViewReconstructor:
-    """Any number of posed views to a coloured mesh, with a model of the InstantMesh family.
+class Reconstructor:
+    """Views to a coloured mesh in the world frame, with a model of any system.
 
     Attributes:
         model: the network, on the device where the work is done.
     """
 
-    def __init__(self, model: InstantMesh) -> None:
+    def __init__(self, model: ReconstructionModel) -> None:
         self.model = model.eval()
 
     @property
@@ -28,14 +27,19 @@ class SparseViewReconstructor:
 
     @torch.no_grad()
     def encode(self, views: Views) -> SurfaceField | RadianceField:
-        """The field that the views show. Pictures of any size are resized to the model's own."""
-        size_px = self.model.config.image_size_px
+        """The field that the views show. Pictures of any size are resized to the model's own.
+
+        Raises:
+            InputError: more views than the system takes.
+            CameraError: cameras are missing, or given where the system uses none.
+        """
+        if self.model.single_view and len(views) != 1:
+            raise InputError(f"{self.model.system} reconstructs from one view, got {len(views)}")
+        numbers = self.model.camera_numbers(views.cameras)
         dtype = next(self.model.parameters()).dtype
-        images = views.images.to(self.device, dtype)
-        if images.shape[-2:] != (size_px, size_px):
-            images = interpolate(images, (size_px, size_px), mode="bicubic", antialias=True).clamp(0, 1)
-        cameras = camera_vector(views.cameras).to(self.device, dtype)
-        return self.model.field(self.model(images[None], cameras[None])[0].float())
+        images = self.model.resize(views.images.to(self.device, dtype))
+        cameras = None if numbers is None else numbers.to(self.device, dtype)[None]
+        return self.model.field(self.model(images[None], cameras)[0].float())
 
     def extract(self, field: SurfaceField | RadianceField, resolution: int | None = None) -> Mesh:
         """The mesh of a field, by FlexiCubes or marching cubes.

@@ -76,18 +76,18 @@ class Cameras:
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """Pictures of one object with the cameras that took them.
+    """Pictures of one object, with the cameras that took them where they are known.
 
     Attributes:
-        images: (n, 3, h, w) float in [0, 1], RGB on white.
-        cameras: n cameras.
+        images: (n, 3, h, w) float in [0, 1], RGB on white (for TripoSR on grey, 0.5).
+        cameras: n cameras; None for a system that takes its one picture for the front.
 
     Raises:
         InputError: wrong shape or range. CameraError: as many cameras as images are needed.
     """
 
     images: Float[Tensor, "n 3 h w"]
-    cameras: Cameras
+    cameras: Cameras | None = None
 
     def __post_init__(self) -> None:
         images = self.images
@@ -97,26 +97,37 @@ class Views:
             raise InputError(f"views need float images in [0, 1], got {images.dtype}")
         _require_finite("images", images)
         _require_unit_range("images", images)
-        if len(images) != len(self.cameras):
+        if self.cameras is not None and len(images) != len(self.cameras):
             raise CameraError(f"{len(images)} images but {len(self.cameras)} cameras")
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: slice | list[int] | Tensor) -> "Views":
-        return Views(self.images[index], self.cameras[index])
+        return Views(self.images[index], None if self.cameras is None else self.cameras[index])
+
+    @property
+    def known_cameras(self) -> Cameras:
+        """The cameras.
+
+        Raises:
+            CameraError: these views have none.
+        """
+        if self.cameras is None:
+            raise CameraError("these views have no cameras, and here they are needed: Views(images, cameras)")
+        return self.cameras
 
     def to(self, device: torch.device | str) -> "Views":
         """The same views on `device`."""
-        return Views(self.images.to(device), self.cameras.to(device))
+        return Views(self.images.to(device), None if self.cameras is None else self.cameras.to(device))
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
-        """Write all views as one picture, two to a row (six views: the 3 x 2 picture of Zero123++).
+        """Write all views as one picture, two to a row (six views: the 3 x 2 picture of Zero123++; one view: itself).
 
         Raises:
             OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
         """
-        return pictures.write_picture(path, pictures.tile(self.images, columns=2), overwrite=overwrite)
+        return pictures.write_picture(path, pictures.tile(self.images, columns=min(len(self), 2)), overwrite=overwrite)
 
 
 @dataclass(frozen=True, eq=False)

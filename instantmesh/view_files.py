@@ -53,7 +53,7 @@ def write_views(views: Views, folder: str | PathLike[str], *, overwrite: bool = 
     entries = []
     for index, image in enumerate(views.images):
         write_picture(folder / f"{index}.png", image, overwrite=overwrite)
-        pose, k = views.cameras.camera_to_world[index], views.cameras.intrinsics[index]
+        pose, k = views.known_cameras.camera_to_world[index], views.known_cameras.intrinsics[index]
         entries.append({"file": f"{index}.png", "camera_to_world": pose.tolist(), "intrinsics": k.tolist()})
     write_bytes(folder / CAMERAS_FILE, json.dumps(entries, indent=1).encode(), overwrite=overwrite)
     return folder

@@ -1,13 +1,18 @@
 """Official checkpoint files end to end: a pickle in a folder becomes a model with the released code's numbers."""
 
 import json
+import shutil
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
-from instantmesh import CheckpointError, MissingFileError, Pipeline, hub, loading
+from instantmesh import CheckpointError, InputError, MissingFileError, Pipeline, Views, hub, loading, official_configs
 from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
+from instantmesh.errors import ConfigError
+from instantmesh.images import prepare
+from instantmesh.official_configs import openlrm_config, triposr_config
 
 CPU = torch.device("cpu")
 
@@ -23,7 +28,7 @@ def folder(golden_folder, tmp_path, monkeypatch):
         triplane=TriplaneConfig(dim=lrm["transformer_dim"], layers=2, heads=4, low_res=8, channels=lrm["triplane_dim"]),
         grid_resolution=sizes["grid_res"],
     )
-    monkeypatch.setattr(loading, "_official_config", lambda variant: config)
+    monkeypatch.setattr(loading, "named_config", lambda variant: config)
     monkeypatch.setattr(hub, "identify", lambda tensors: "instant-mesh-base")
     state = load_file(golden_folder / "instant_mesh_tiny.weights.safetensors")
     state |= {"lrm_generator.synthesizer.source_camera": torch.zeros(3), "lpips.net": torch.zeros(2)}
@@ -59,3 +64,123 @@ def test_a_folder_without_the_multiview_stage_says_what_it_needs(folder):
     with pytest.raises(MissingFileError, match=r"zero123plus-v1\.2"):
         Pipeline.from_pretrained(folder, device="cpu")
     assert Pipeline.from_pretrained(folder, device="cpu", multiview=False).multiview is None
+
+
+def plain(vit: ViTConfig, **values) -> ViTConfig:
+    return vit.model_copy(update={"layers": 2, **values})
+
+
+@pytest.fixture
+def triposr_folder(golden_folder, tmp_path, monkeypatch):
+    """TripoSR's own file names at the references' small sizes."""
+    config = json.loads((golden_folder / "triposr_tiny.config.json").read_text())["cfg"]
+    encoder = plain(official_configs._DINO["facebook/dino-vitb16"], hidden_size=32, heads=2, mlp_size=128)
+    monkeypatch.setitem(official_configs._DINO, "facebook/dino-vitb16", encoder)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    torch.save(load_file(golden_folder / "triposr_tiny.weights.safetensors"), tmp_path / "model.ckpt")
+    return tmp_path
+
+
+@pytest.fixture
+def openlrm_folder(golden_folder, tmp_path, monkeypatch):
+    """OpenLRM's own file names at the references' small sizes."""
+    config = json.loads((golden_folder / "openlrm_tiny.config.json").read_text())["cfg"]
+    small = official_configs._DINOV2["dinov2_vits14_reg"]
+    encoder = plain(small, hidden_size=48, heads=3, mlp_size=192)
+    monkeypatch.setitem(official_configs._DINOV2, config["encoder_model_name"], encoder)
+    monkeypatch.setitem(official_configs._OPENLRM_IMAGE_SIZE_PX, config["transformer_dim"], 224)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    shutil.copy(golden_folder / "openlrm_tiny.weights.safetensors", tmp_path / "model.safetensors")
+    return tmp_path
+
+
+def test_triposrs_files_give_the_released_numbers(triposr_folder, golden_folder):
+    expected = load_file(golden_folder / "triposr_tiny.expected.safetensors")
+    model = load(triposr_folder)
+    picture = expected["image"].permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        torch.testing.assert_close(model(model.resize(picture)[None], None), expected["scene_codes"], atol=1e-4, rtol=0)
+
+
+def test_openlrms_files_give_the_released_numbers(openlrm_folder, golden_folder):
+    expected = load_file(golden_folder / "openlrm_tiny.expected.safetensors")
+    model = load(openlrm_folder)
+    with torch.no_grad():
+        planes = model(expected["image"].float()[:, None] / 255, expected["camera"][:, None])
+    torch.testing.assert_close(planes, expected["planes"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["triposr_folder", "openlrm_folder"])
+def test_a_single_view_pipeline_goes_from_photo_to_mesh(name, request):
+    pipeline = Pipeline.from_pretrained(request.getfixturevalue(name), device="cpu")
+    assert pipeline.multiview is None
+    photo = torch.zeros(4, 40, 40)
+    photo[0, 10:30, 12:28] = photo[3, 10:30, 12:28] = 1
+    model = pipeline.reconstructor.model
+    field = pipeline.reconstructor.encode(Views(prepare(photo, background_level=model.background)[None]))
+    middle = field.density_on_grid(torch.linspace(-0.8, 0.8, 12)).median()
+    object.__setattr__(model.config, "density_threshold", float(middle))  # random weights: wherever half is inside
+    result = pipeline(photo, resolution=16)
+    assert len(result.views) == 1
+    assert result.views.cameras is None
+    assert float(result.photo[:, 0, 0].mean()) == pytest.approx(model.background)
+    assert len(result.mesh.faces) > 0
+    assert torch.equal(pipeline.reconstruct(result.views, resolution=16).vertices, result.mesh.vertices)
+    with pytest.raises(InputError, match="no multiview stage"):
+        pipeline.generate_views(photo)
+    with pytest.raises(InputError, match="scale"):
+        pipeline(photo, scale=0.9)
+
+
+def test_official_configurations_are_those_shipped(tmp_path):
+    """What the released files say, translated, equals configs/model."""
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "cond_image_size": 512,
+                "image_tokenizer": {"pretrained_model_name_or_path": "facebook/dino-vitb16"},
+                "tokenizer": {"plane_size": 32, "num_channels": 1024},
+                "backbone": {
+                    "in_channels": 1024, "num_attention_heads": 16, "attention_head_dim": 64, "num_layers": 16,
+                    "cross_attention_dim": 768,
+                },
+                "post_processor": {"in_channels": 1024, "out_channels": 40},
+                "decoder": {"in_channels": 120, "n_neurons": 64, "n_hidden_layers": 9, "activation": "silu"},
+                "renderer": {
+                    "radius": 0.87, "feature_reduction": "concat", "density_activation": "exp", "density_bias": -1.0,
+                    "num_samples_per_ray": 128,
+                },
+            }
+        )
+    )  # fmt: skip
+    assert triposr_config(tmp_path / "config.yaml") == loading.named_config("triposr")
+    sizes = {"small": ("s", 384, 512, 12, 8, 32, 96), "base": ("b", 768, 768, 12, 12, 48, 96),
+             "large": ("b", 768, 1024, 16, 16, 80, 128)}  # fmt: skip
+    for size, (letter, features, dim, layers, heads, channels, samples) in sizes.items():
+        values = {
+            "camera_embed_dim": 1024, "rendering_samples_per_ray": samples, "transformer_dim": dim,
+            "transformer_layers": layers, "transformer_heads": heads, "triplane_low_res": 32, "triplane_high_res": 64,
+            "triplane_dim": channels, "encoder_freeze": False, "encoder_type": "dinov2",
+            "encoder_model_name": f"dinov2_vit{letter}14_reg", "encoder_feat_dim": features,
+        }  # fmt: skip
+        (tmp_path / "config.json").write_text(json.dumps(values))
+        for data in ("obj", "mix"):
+            assert openlrm_config(tmp_path / "config.json") == loading.named_config(f"openlrm-{data}-{size}-1.1")
+
+
+def test_official_configurations_that_are_not_understood(triposr_folder):
+    path = triposr_folder / "config.yaml"
+    values = yaml.safe_load(path.read_text())
+    for section, key, value, message in (
+        ("decoder", "activation", "relu", "only 'silu' is known"),
+        ("image_tokenizer", "pretrained_model_name_or_path", "other", "known are facebook/dino-vitb16"),
+        ("backbone", "num_layers", None, "num_layers must be of type int, found None"),
+    ):
+        changed = json.loads(json.dumps(values))
+        changed[section][key] = value
+        path.write_text(yaml.safe_dump(changed))
+        with pytest.raises(ConfigError, match=message):
+            load(triposr_folder)
+    path.write_text("[")
+    with pytest.raises(ConfigError, match="can't read"):
+        load(triposr_folder)

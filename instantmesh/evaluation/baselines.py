@@ -37,7 +37,7 @@ def visual_hull(views: Views, masks: Float[Tensor, "n 1 h w"], resolution: int =
     axis = torch.linspace(-1, 1, resolution)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     inside = torch.cat(
-        [look_up(masks, views.cameras, chunk).amin(0).squeeze(-1) for chunk in points.split(_POINTS_AT_ONCE)]
+        [look_up(masks, views.known_cameras, chunk).amin(0).squeeze(-1) for chunk in points.split(_POINTS_AT_ONCE)]
     )
     # A layer of background around the cube closes shapes that reach its sides.
     values = torch.nn.functional.pad(inside.view((resolution,) * 3), (1,) * 6)
@@ -92,7 +92,7 @@ def look_up(images: Float[Tensor, "n c h w"], cameras: Cameras, points: Float[Te
 
 def _colors_from_views(mesh: Mesh, views: Views) -> Float[Tensor, "v 3"]:
     """Mean of the pictures' colours, weighted by how squarely each camera faces the surface; occlusion is ignored."""
-    colors = look_up(views.images, views.cameras, mesh.vertices)
-    towards = torch.nn.functional.normalize(views.cameras.camera_to_world[:, None, :3, 3] - mesh.vertices, dim=-1)
+    colors = look_up(views.images, views.known_cameras, mesh.vertices)
+    towards = torch.nn.functional.normalize(views.known_cameras.camera_to_world[:, None, :3, 3] - mesh.vertices, dim=-1)
     facing = (towards * mesh.vertex_normals()).sum(-1, keepdim=True).clamp(min=1e-3) ** 4
     return ((colors * facing).sum(0) / facing.sum(0)).clamp(0, 1)

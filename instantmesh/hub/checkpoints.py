@@ -71,17 +71,18 @@ def _read_pickle(path: Path) -> object:
 
 
 def load_official(checkpoint: str | PathLike[str], cache_dir: CacheDir = None) -> dict[str, Tensor]:
-    """The reconstruction model's tensors of an official InstantMesh checkpoint, memory-mapped.
+    """The reconstruction model's tensors of an official checkpoint, memory-mapped.
 
     The pickle is converted once, to `<cache>/converted`; a changed file is converted again. Where the cache can't be
     written the pickle is read each time.
 
     Args:
-        checkpoint: `instant_*.ckpt`, or a `.safetensors` file with the same names, with or without their prefix.
+        checkpoint: a pickle (`instant_*.ckpt`, TripoSR's `model.ckpt`), or a `.safetensors` file; the names in
+            InstantMesh's files may have their prefix or not.
         cache_dir: where the converted file is kept; None is `cache_folder()`.
 
     Raises:
-        MissingFileError, CheckpointError: see `read_checkpoint`; or it holds no such tensors.
+        MissingFileError, CheckpointError: see `read_checkpoint`.
     """
     path = Path(checkpoint)
     if path.suffix == ".safetensors":
@@ -94,17 +95,10 @@ def load_official(checkpoint: str | PathLike[str], cache_dir: CacheDir = None) -
 
 
 def official_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The names that start with `lrm_generator.`, without that prefix; `source_camera` buffers are dropped.
-
-    Raises:
-        CheckpointError: there are none.
-    """
+    """The reconstruction model's tensors: in InstantMesh's files those whose names start with `lrm_generator.`, without
+    that prefix and without `source_camera` buffers; in other files all."""
     prefixed = {name.removeprefix(OFFICIAL_PREFIX): x for name, x in state.items() if name.startswith(OFFICIAL_PREFIX)}
-    tensors = {name: x for name, x in (prefixed or state).items() if _DROPPED not in name}
-    if not prefixed and identify(tensors) is None:
-        names = _listing(list(state))
-        raise CheckpointError(f"no InstantMesh checkpoint: no name starts with {OFFICIAL_PREFIX!r}; it holds {names}")
-    return tensors
+    return {name: x for name, x in (prefixed or state).items() if _DROPPED not in name}
 
 
 def convert_official(checkpoint: str | PathLike[str], cache_dir: CacheDir = None) -> Path:

@@ -8,6 +8,7 @@ from typing import Literal
 from instantmesh.errors import UnknownModelError
 
 Role = Literal["embedded", "reconstruction", "unet", "diffusion"]
+System = Literal["instantmesh", "triposr", "openlrm"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,14 @@ class Model:
     Attributes:
         name: as users type it; its configuration is configs/model/<name>.yaml.
         description: one line.
+        system: whose code reads its reconstruction weights.
         parts: what it is made of.
         fingerprint: shapes of tensors that tell its reconstruction weights from every other model's.
     """
 
     name: str
     description: str
+    system: System
     parts: tuple[Part, ...]
     fingerprint: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -108,8 +111,39 @@ def _instantmesh(kind: Literal["mesh", "nerf"], size: Literal["base", "large"]) 
     return Model(
         name=f"instant-{kind}-{size}",
         description=f"InstantMesh (arXiv 2404.07191), {surface}, {size}; six views by Zero123++ v1.2",
+        system="instantmesh",
         parts=(Part("reconstruction", "Apache-2.0", _INSTANTMESH, (weights,)), _WHITE_UNET, _ZERO123PLUS),
         fingerprint={"transformer.deconv.weight": (1024, channels, 2, 2), first_layer: (64, 3 * channels)},
+    )
+
+
+_TRIPOSR = Model(
+    name="triposr",
+    description="TripoSR (arXiv 2403.02151), triplane NeRF from one view",
+    system="triposr",
+    parts=(Part("reconstruction", "MIT", "stabilityai/TripoSR", (RemoteFile("model.ckpt", 1_680_000_000),)),),
+    fingerprint={"tokenizer.embeddings": (3, 1024, 32, 32), "post_processor.upsample.weight": (1024, 40, 2, 2)},
+)
+
+
+def _openlrm(data: Literal["obj", "mix"], size: Literal["small", "base", "large"]) -> Model:
+    trained_on = {"obj": "Objaverse", "mix": "Objaverse and MVImgNet"}[data]
+    size_bytes = {"small": 446_000_000, "base": 1_040_000_000, "large": 1_810_000_000}[size]
+    dim, channels = {"small": (512, 32), "base": (768, 48), "large": (1024, 80)}[size]
+    repo = f"zxhezexin/openlrm-{data}-{size}-1.1"
+    return Model(
+        name=f"openlrm-{data}-{size}-1.1",
+        description=f"OpenLRM 1.1 (LRM, arXiv 2311.04400), triplane NeRF from one view, {size}; data: {trained_on}",
+        system="openlrm",
+        parts=(
+            Part(
+                "reconstruction",
+                "CC BY-NC 4.0 (weights: no commercial use), code Apache-2.0",
+                repo,
+                (RemoteFile("model.safetensors", size_bytes),),
+            ),
+        ),
+        fingerprint={"pos_embed": (1, 3072, dim), "upsampler.weight": (dim, channels, 2, 2)},
     )
 
 
@@ -117,12 +151,15 @@ _ALL = (
     Model(
         name="tiny",
         description="A small model trained on procedural shapes, to try the whole line on without a download",
+        system="instantmesh",
         parts=(Part("embedded", "Apache-2.0"),),
     ),
     _instantmesh("mesh", "large"),
     _instantmesh("mesh", "base"),
     _instantmesh("nerf", "large"),
     _instantmesh("nerf", "base"),
+    _TRIPOSR,
+    *(_openlrm(data, size) for data in ("obj", "mix") for size in ("small", "base", "large")),
 )
 
 MODELS: Mapping[str, Model] = {model.name: model for model in _ALL}

@@ -13,19 +13,22 @@ def prepare(
     background: Background = "auto",
     foreground_ratio: float = 0.85,
     size_px: int | None = None,
+    background_level: float = 1.0,
 ) -> Float[Tensor, "3 s s"]:
-    """Open a picture, cut its object out, centre it in a square and lay it on white.
+    """Open a picture, cut its object out, centre it in a square and lay it on white or grey.
 
     Args:
         source: see `open_image`.
         background: see `cut_out`. With "keep" the picture is only padded to a square.
         foreground_ratio: the share of the side that the object's longer side takes, in (0, 1].
         size_px: the square's side; None leaves the pixels as they are.
+        background_level: grey that the object is laid on, in [0, 1]; 1 is white.
 
     Raises:
         ImageError, InputError, MissingBackendError, MissingFileError: see `open_image`, `cut_out` and
             `crop_to_foreground`.
     """
     rgba = cut_out(open_image(source), background)
-    picture = composite(crop_to_foreground(rgba, 1.0 if background == "keep" else foreground_ratio))
+    square = crop_to_foreground(rgba, 1.0 if background == "keep" else foreground_ratio)
+    picture = composite(square, background_level)
     return picture if size_px is None else resize(picture, size_px)

@@ -1,9 +1,9 @@
-"""Multi-head attention and the two-layer perceptron, as every transformer of the family uses them."""
+"""Attention, perceptrons and modulation, as every transformer of the family uses them."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import gelu, scaled_dot_product_attention
 
 
 class Attention(nn.Module):
@@ -33,6 +33,28 @@ class Attention(nn.Module):
 def mlp(dim: int, hidden: int) -> nn.Sequential:
     """Linear, exact GELU, Linear."""
     return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+
+class GatedMLP(nn.Module):
+    """Linear to twice four times the channels, one half times the exact GELU of the other, Linear (GEGLU,
+    arXiv 2002.05202)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(dim, 8 * dim)
+        self.out = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Float[Tensor, "... dim"]) -> Float[Tensor, "... dim"]:
+        value, gate = self.gate(x).chunk(2, dim=-1)
+        return self.out(value * gelu(gate))
+
+
+def modulated(x: Float[Tensor, "n t d"], shift_and_scale: tuple[Tensor, Tensor] | None) -> Float[Tensor, "n t d"]:
+    """x (1 + scale) + shift, both (n, 1, d); x itself where nothing modulates it."""
+    if shift_and_scale is None:
+        return x
+    shift, scale = shift_and_scale
+    return x * (1 + scale) + shift
 
 
 def fourier_features(x: Float[Tensor, "... d"], octaves: int) -> Float[Tensor, "... e"]:

@@ -1,5 +1,7 @@
 """From plane features to fields: density and colour, or signed distance, colour, deformation and cube weights."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -11,12 +13,14 @@ _HIDDEN = 64
 _CUBE_WEIGHT_SCALE = 0.1
 
 
-def head(inputs: int, outputs: int) -> nn.Sequential:
-    """Linear-ReLU three times with 64 hidden units, then Linear."""
-    layers: list[nn.Module] = []
-    for width in (inputs, _HIDDEN, _HIDDEN):
-        layers += [nn.Linear(width, _HIDDEN), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(_HIDDEN, outputs))
+def head(
+    inputs: int, outputs: int, hidden: int = _HIDDEN, layers: int = 3, activation: type[nn.Module] = nn.ReLU
+) -> nn.Sequential:
+    """`layers` times Linear and an activation, with `hidden` units, then Linear."""
+    stack: list[nn.Module] = []
+    for width in (inputs, *[hidden] * (layers - 1)):
+        stack += [nn.Linear(width, hidden), activation()]
+    return nn.Sequential(*stack, nn.Linear(hidden, outputs))
 
 
 def activate_color(raw: Tensor) -> Tensor:
@@ -29,17 +33,38 @@ def activate_density(raw: Tensor) -> Tensor:
     return softplus(raw - 1)
 
 
-class RadianceHead(nn.Module):
-    """One net for density and colour (NeRF variants)."""
+def exponential_density(raw: Tensor, bias: float) -> Tensor:
+    """Density from the raw output: exp(raw + bias)."""
+    return torch.exp(raw + bias)
 
-    def __init__(self, channels: int) -> None:
+
+class RadianceHead(nn.Module):
+    """One net for density and colour. The defaults are LRM's and InstantMesh's; TripoSR has others.
+
+    Args:
+        channels: of a plane.
+        hidden, layers, activation: of the net, see `head`.
+        density: makes a density of the net's first output. color: makes sRGB of the others.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        hidden: int = _HIDDEN,
+        layers: int = 3,
+        activation: type[nn.Module] = nn.ReLU,
+        density: Callable[[Tensor], Tensor] = activate_density,
+        color: Callable[[Tensor], Tensor] = activate_color,
+    ) -> None:
         super().__init__()
-        self.net = head(3 * channels, 4)
+        self.net = head(3 * channels, 4, hidden, layers, activation)
+        self.density, self.color = density, color
 
     def forward(self, features: Float[Tensor, "*p c3"]) -> tuple[Float[Tensor, "*p 3"], Float[Tensor, "*p 1"]]:
         """Colour in sRGB and *raw* density at features."""
         raw = self.net(features)
-        return activate_color(raw[..., 1:]), raw[..., :1]
+        return self.color(raw[..., 1:]), raw[..., :1]
 
 
 class SurfaceHead(nn.Module):
@@ -69,20 +94,29 @@ class SurfaceHead(nn.Module):
 class RadianceField:
     """Density and colour of one object, as functions of position."""
 
-    def __init__(self, planes: Float[Tensor, "3 c h w"], head: RadianceHead, axes: PlaneAxes) -> None:
-        self._planes, self._head, self._axes = planes, head, axes
+    def __init__(
+        self, planes: Float[Tensor, "3 c h w"], head: RadianceHead, axes: PlaneAxes, half_side: float = 1.0
+    ) -> None:
+        self._planes, self._head, self._axes, self._half_side = planes, head, axes, half_side
 
     def __call__(self, points: Float[Tensor, "p 3"]) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 1"]]:
-        """Colour in sRGB and raw density at points in [-1, 1]^3."""
-        return self._head(sample_planes(self._planes, points, self._axes))
+        """Colour in sRGB and raw density at points in the cube that the planes cover, of side 2 `half_side`."""
+        return self._head(sample_planes(self._planes, points / self._half_side, self._axes))
 
     def density_on_grid(self, axis: Float[Tensor, " n"]) -> Float[Tensor, "n n n"]:
         """Activated density on the regular grid axis x axis x axis, indexed [x, y, z]."""
-        return activate_density(_net_on_grid(self._planes, self._head.net, axis, self._axes, output=0))
+        return self._head.density(
+            _net_on_grid(self._planes, self._head.net, axis / self._half_side, self._axes, output=0)
+        )
 
     def colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
         """sRGB colours at points."""
         return self(points)[0]
+
+    def radiance(self, points: Float[Tensor, "p 3"]) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 1"]]:
+        """Colour in sRGB and density at points."""
+        color, raw = self(points)
+        return color, self._head.density(raw)
 
 
 class SurfaceField:

@@ -1,6 +1,6 @@
-"""The image encoder: a vision transformer whose blocks a camera can modulate.
+"""The image encoder: a vision transformer of DINO's or DINOv2's kind, whose blocks a camera can modulate.
 
-Symbols: b objects, v views, t tokens of one view (CLS first, then patches row-major), d hidden size.
+Symbols: b objects, v views, n = b v pictures, t tokens of one view (CLS first, then patches row-major), d hidden size.
 """
 
 import torch
@@ -10,36 +10,54 @@ from torch.nn.functional import interpolate, normalize, silu
 
 from instantmesh.config import ViTConfig
 from instantmesh.errors import InputError
-from instantmesh.lrm.attention import Attention, fourier_features, mlp
+from instantmesh.lrm.attention import Attention, fourier_features, mlp, modulated
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _RAY_DEPTHS = (-0.7, 0.0, 0.7)  # around the point of the ray nearest to the camera's distance from the origin
 
 
-class ModulatedBlock(nn.Module):
-    """Pre-norm block; LN(x) becomes LN(x) (1 + scale) + shift, both from the camera embedding."""
+class LayerScale(nn.Module):
+    """A learned factor for each channel of a residual branch (CaiT, arXiv 2103.17239)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+        return self.gamma * x
+
+
+class ViTBlock(nn.Module):
+    """Pre-norm block; under a camera LN(x) becomes LN(x) (1 + scale) + shift, both from the camera's embedding."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         d = config.hidden_size
         self.norm1 = nn.LayerNorm(d, config.norm_eps)
         self.attention = Attention(d, config.heads, qkv_bias=True, out_bias=True)
+        self.scale1 = LayerScale(d) if config.layer_scale else nn.Identity()
         self.norm2 = nn.LayerNorm(d, config.norm_eps)
         self.mlp = mlp(d, config.mlp_size)
-        self.modulation = nn.Linear(d, 4 * d)
-        nn.init.zeros_(self.modulation.weight)  # training starts from the unmodulated transformer
-        nn.init.zeros_(self.modulation.bias)
+        self.scale2 = LayerScale(d) if config.layer_scale else nn.Identity()
+        self.modulation = nn.Linear(d, 4 * d) if config.camera_modulation else None
+        if self.modulation is not None:  # training starts from the unmodulated transformer
+            nn.init.zeros_(self.modulation.weight)
+            nn.init.zeros_(self.modulation.bias)
 
-    def forward(self, x: Float[Tensor, "n t d"], camera: Float[Tensor, "n d"]) -> Float[Tensor, "n t d"]:
-        shift1, scale1, shift2, scale2 = self.modulation(silu(camera))[:, None].chunk(4, dim=-1)
-        h = self.norm1(x) * (1 + scale1) + shift1
-        x = x + self.attention(h, h)
-        return x + self.mlp(self.norm2(x) * (1 + scale2) + shift2)
+    def forward(self, x: Float[Tensor, "n t d"], camera: Float[Tensor, "n d"] | None) -> Float[Tensor, "n t d"]:
+        first = second = None
+        if self.modulation is not None:
+            assert camera is not None
+            shift1, scale1, shift2, scale2 = self.modulation(silu(camera))[:, None].chunk(4, dim=-1)
+            first, second = (shift1, scale1), (shift2, scale2)
+        h = modulated(self.norm1(x), first)
+        x = x + self.scale1(self.attention(h, h))
+        return x + self.scale2(self.mlp(modulated(self.norm2(x), second)))
 
 
-class CameraViT(nn.Module):
-    """DINO ViT with camera modulation (InstantMesh, section 3.2): pictures and cameras to tokens."""
+class ViT(nn.Module):
+    """Pictures, and cameras where they modulate it (InstantMesh, section 3.2), to tokens."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -47,22 +65,27 @@ class CameraViT(nn.Module):
         self.config = config
         self.patch_embedding = nn.Conv2d(3, d, config.patch_size, stride=config.patch_size)
         self.cls_token = nn.Parameter(torch.randn(1, 1, d) * 0.02)
+        self.register_tokens = (
+            nn.Parameter(torch.randn(1, config.register_tokens, d) * 0.02) if config.register_tokens else None
+        )
         self.position_embedding = nn.Parameter(torch.randn(1, 1 + config.trained_grid**2, d) * 0.02)
-        self.camera_embedding = nn.Sequential(nn.Linear(16, d), nn.SiLU(), nn.Linear(d, d))
+        self.camera_embedding = (
+            nn.Sequential(nn.Linear(16, d), nn.SiLU(), nn.Linear(d, d)) if config.camera_modulation else None
+        )
         self.ray_embedding = (
             nn.Linear(3 * len(_RAY_DEPTHS) * (1 + 2 * config.ray_octaves), d) if config.ray_octaves else None
         )
-        self.blocks = nn.ModuleList(ModulatedBlock(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(ViTBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(d, config.norm_eps)
 
     def forward(
-        self, images: Float[Tensor, "b v 3 height width"], cameras: Float[Tensor, "b v 16"]
+        self, images: Float[Tensor, "b v 3 height width"], cameras: Float[Tensor, "b v 16"] | None = None
     ) -> Float[Tensor, "b vt d"]:
-        """Tokens of all views, view after view.
+        """Tokens of all views, view after view; registers have done their work and aren't among them.
 
         Args:
             images: RGB in [0, 1]; height and width multiples of the patch size, otherwise free.
-            cameras: the 16 numbers of `instantmesh.cameras.camera_vector`.
+            cameras: the 16 numbers of `instantmesh.cameras.camera_vector`, where the configuration uses cameras.
 
         Raises:
             InputError: the pictures don't divide into patches.
@@ -71,32 +94,50 @@ class CameraViT(nn.Module):
         patch = self.config.patch_size
         if height % patch or width % patch:
             raise InputError(f"a {width} x {height} picture doesn't divide into patches of {patch} pixels")
-        mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-        x = self.patch_embedding((images.flatten(0, 1) - mean) / std)
+        pictures = images.flatten(0, 1)
+        if self.config.imagenet_normalised:
+            mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
+            pictures = (pictures - mean) / std
+        x = self.patch_embedding(pictures)
         h, w = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
-        vectors = cameras.flatten(0, 1)
+        vectors = None if cameras is None else cameras.flatten(0, 1)
         if self.ray_embedding is not None:
+            assert vectors is not None
             x = x + self.ray_embedding(fourier_features(ray_points(vectors, h, w), self.config.ray_octaves))
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self._positions(h, w)
-        camera = self.camera_embedding(vectors)
+        x = self._with_extra_tokens(x + self._patch_positions(h, w))
+        camera = None if self.camera_embedding is None else self.camera_embedding(vectors)
         for block in self.blocks:
             x = block(x, camera)
-        return self.norm(x).unflatten(0, (b, v)).flatten(1, 2)
+        tokens = self.norm(x)
+        if self.register_tokens is not None:
+            tokens = torch.cat([tokens[:, :1], tokens[:, 1 + self.config.register_tokens :]], dim=1)
+        return tokens.unflatten(0, (b, v)).flatten(1, 2)
 
-    def _positions(self, h: int, w: int) -> Tensor:
-        """Position embeddings resized as DINO's own code did: by a scale factor with 0.1 added, not by size."""
+    def _with_extra_tokens(self, patches: Float[Tensor, "n p d"]) -> Float[Tensor, "n q d"]:
+        """CLS, which has a position, and registers, which have none, before the patches."""
+        first = [self.cls_token + self.position_embedding[:, :1]]
+        if self.register_tokens is not None:
+            first.append(self.register_tokens)
+        return torch.cat([*(token.expand(len(patches), -1, -1) for token in first), patches], dim=1)
+
+    def _patch_positions(self, h: int, w: int) -> Float[Tensor, "1 hw d"]:
+        """Position embeddings of h x w patches.
+
+        DINO's own code resizes them by a scale factor with 0.1 added; DINOv2's, for its models with registers, by size
+        and antialiased.
+        """
         n = self.config.trained_grid
+        patches = self.position_embedding[:, 1:]
         if (h, w) == (n, n):
-            return self.position_embedding
-        cls, patches = self.position_embedding[:, :1], self.position_embedding[:, 1:]
-        patches = interpolate(
-            patches.transpose(1, 2).unflatten(-1, (n, n)),
-            scale_factor=((h + 0.1) / n, (w + 0.1) / n),
-            mode="bicubic",
-            align_corners=False,
-        )
-        return torch.cat([cls, patches.flatten(2).transpose(1, 2)], dim=1)
+            return patches
+        grid = patches.transpose(1, 2).unflatten(-1, (n, n))
+        if self.config.position_resizing == "dino":
+            factors = ((h + 0.1) / n, (w + 0.1) / n)
+            grid = interpolate(grid, scale_factor=factors, mode="bicubic", align_corners=False)
+        else:
+            grid = interpolate(grid, (h, w), mode="bicubic", align_corners=False, antialias=True)
+        return grid.flatten(2).transpose(1, 2)
 
 
 def ray_points(cameras: Float[Tensor, "n 16"], h: int, w: int) -> Float[Tensor, "n hw 9"]:

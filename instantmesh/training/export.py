@@ -8,7 +8,7 @@ import yaml
 from safetensors.torch import save
 
 from instantmesh.files.atomic import write_bytes
-from instantmesh.lrm.instantmesh import InstantMesh, to_official
+from instantmesh.lrm.instantmesh import InstantMesh
 
 
 def export_reconstruction(model: InstantMesh, folder: str | PathLike[str]) -> Path:
@@ -18,9 +18,7 @@ def export_reconstruction(model: InstantMesh, folder: str | PathLike[str]) -> Pa
         OutputError: the folder can't be written.
     """
     target = Path(folder) / "reconstruction"
-    tensors = {
-        name: x.detach().to("cpu", torch.float16).contiguous() for name, x in to_official(model.state_dict()).items()
-    }
+    tensors = {name: x.detach().to("cpu", torch.float16).contiguous() for name, x in model.official_state().items()}
     write_bytes(target / "model.safetensors", save(tensors, {"format": "pt"}))
     write_bytes(target / "config.yaml", yaml.safe_dump(model.config.model_dump(), sort_keys=False).encode())
     return target

@@ -18,7 +18,7 @@ from instantmesh.data.procedural import random_object
 from instantmesh.data.rendering import ObjectRenderer, Supervision
 from instantmesh.errors import EmptySurfaceError
 from instantmesh.lrm.heads import SurfaceField, SurfaceHead
-from instantmesh.lrm.instantmesh import InstantMesh, from_official
+from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Cameras, Mesh
 from instantmesh.surface.extraction import ExtractedSurface, extract_flexicubes
@@ -105,7 +105,7 @@ def train_rendering(
 ) -> InstantMesh:
     """Go on from the warm-up's tensors (official names) with rendering losses; resumes from `out`."""
     model = InstantMesh(config.model)
-    model.load_state_dict(from_official(official, model))
+    model.load_official({name: x.float().clone() for name, x in official.items()})
 
     def losses(rng: np.random.Generator) -> dict[str, Tensor]:
         return rendering_losses(model, draw_batch(data, config, rng), config, rng)

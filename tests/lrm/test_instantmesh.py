@@ -11,7 +11,7 @@ from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig, rea
 from instantmesh.errors import InputError
 from instantmesh.hub import asset_folder
 from instantmesh.lrm.attention import Attention
-from instantmesh.lrm.instantmesh import InstantMesh, from_official, to_official
+from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.vit import ray_points
 
 KEYS = Path(__file__).parent.parent / "data" / "keys"
@@ -36,17 +36,16 @@ def test_official_variants_have_exactly_the_official_tensors(variant):
         model = InstantMesh(config)
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[variant]
     official = json.loads((KEYS / f"{variant}.json").read_text())
-    ours = {f"lrm_generator.{name}": list(x.shape) for name, x in to_official(model.state_dict()).items()}
+    ours = {f"lrm_generator.{name}": list(x.shape) for name, x in model.official_state().items()}
     assert ours == official
 
 
 def test_official_names_round_trip():
     torch.manual_seed(0)
     model, other = InstantMesh(SMALL), InstantMesh(SMALL)
-    state = from_official(to_official(model.state_dict()), other)
-    assert state.keys() == model.state_dict().keys()
+    other.load_official(model.official_state())
     for name, tensor in model.state_dict().items():
-        assert torch.equal(state[name], tensor), name
+        assert torch.equal(other.state_dict()[name], tensor), name
 
 
 def test_attention_equals_the_formula():

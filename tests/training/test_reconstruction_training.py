@@ -11,7 +11,7 @@ from instantmesh.cameras import camera_vector, six_view_cameras
 from instantmesh.config import InstantMeshConfig, read_config
 from instantmesh.errors import ConfigError
 from instantmesh.hub import asset_folder, read_checkpoint
-from instantmesh.lrm.instantmesh import InstantMesh, from_official
+from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.training import losses
 from instantmesh.training.export import export_reconstruction
 from instantmesh.training.geometry import (
@@ -121,8 +121,7 @@ def test_a_small_run_learns_and_its_export_loads_back(small_data, small_model, t
     read = read_config(folder / "config.yaml", InstantMeshConfig)
     assert read == small_model
     other = InstantMesh(read)
-    state = from_official(read_checkpoint(folder / "model.safetensors"), other)
-    other.load_state_dict({name: x.float() for name, x in state.items()})
+    other.load_official({name: x.float() for name, x in read_checkpoint(folder / "model.safetensors").items()})
     batch = draw_batch(small_data, config, np.random.default_rng(1))
     torch.testing.assert_close(
         other(batch.images, batch.cameras), model(batch.images, batch.cameras), atol=2e-2, rtol=2e-2

@@ -1,0 +1,71 @@
+"""What every system of the family is to its callers: pictures to planes, planes to a field, names of its tensors."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from instantmesh.config import ReconstructionConfig
+from instantmesh.lrm.heads import RadianceField, SurfaceField
+from instantmesh.lrm.official import Names, from_official, to_official
+from instantmesh.structures import Cameras
+
+
+class ReconstructionModel(nn.Module, ABC):
+    """Base of `InstantMesh`, `TripoSR` and `OpenLRM`.
+
+    Attributes:
+        config: sizes.
+        system: what messages call it.
+        official_names: how the official checkpoint calls our tensors, see `lrm.official`.
+        unused_official: starts of names in official checkpoints that the model has no use for.
+        single_view: whether it takes one view only.
+        background: grey level that its pictures were composited on, in [0, 1].
+    """
+
+    config: ReconstructionConfig
+    system: ClassVar[str]
+    official_names: ClassVar[Names]
+    unused_official: ClassVar[tuple[str, ...]] = ()
+    single_view: ClassVar[bool] = True
+    background: ClassVar[float] = 1.0
+
+    @abstractmethod
+    def forward(
+        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
+    ) -> Float[Tensor, "b 3 c high high"]:
+        """Planes, in the system's own frame, of b objects from v views each.
+
+        Args:
+            images: RGB in [0, 1] on `background`, at the configuration's picture size.
+            cameras: from `camera_numbers`; None for systems that use none.
+        """
+
+    @abstractmethod
+    def camera_numbers(self, cameras: Cameras | None) -> Float[Tensor, "v 16"] | None:
+        """What `forward` takes for cameras in the world frame.
+
+        Raises:
+            CameraError: cameras are missing, or given where the system uses none.
+        """
+
+    @abstractmethod
+    def field(self, planes: Float[Tensor, "3 c high high"]) -> SurfaceField | RadianceField:
+        """The field of one object's planes, in the world frame."""
+
+    def resize(self, images: Float[Tensor, "v 3 h w"]) -> Float[Tensor, "v 3 p p"]:
+        """Pictures at the configuration's size, resampled as the system's own code does."""
+        size = (self.config.image_size_px, self.config.image_size_px)
+        if images.shape[-2:] == size:
+            return images
+        return interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
+
+    def official_state(self) -> dict[str, Tensor]:
+        """The state dict under the official checkpoint's names."""
+        return to_official(self.state_dict(), self.official_names)
+
+    def load_official(self, official: dict[str, Tensor]) -> None:
+        """Take over tensors (not copies) from a dict with exactly the names and shapes of `official_state`."""
+        self.load_state_dict(from_official(official, self.state_dict(), self.official_names), assign=True)

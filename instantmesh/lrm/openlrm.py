@@ -1,0 +1,83 @@
+"""OpenLRM 1.1 (LRM, arXiv 2311.04400): one picture and its camera to a radiance field.
+
+Its frame has +z up, too, and its pictures look from -y; the world frame's look from +x. A point at (x, y, z) in the
+world is at (y, -x, z) there.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from instantmesh.cameras import camera_vector, rotate_about_up
+from instantmesh.config import OpenLRMConfig
+from instantmesh.lrm.heads import RadianceField, RadianceHead
+from instantmesh.lrm.model import ReconstructionModel
+from instantmesh.lrm.official import LRM_TRANSFORMER_NAMES
+from instantmesh.lrm.transformer import LRMTransformer
+from instantmesh.lrm.triplane import DeconvUpsampler, PlaneAxes
+from instantmesh.lrm.vit import ViT
+from instantmesh.structures import Cameras
+
+DEFAULT_CAMERA = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, -2.0, 0.0, 1.0, 0.0, 0.0, 0.75, 0.75, 0.5, 0.5)
+"""The numbers given with a picture of unknown camera: at distance 2, focal length 0.75."""
+
+WORLD_PLANE_AXES: PlaneAxes = ((1, 0), (1, 2), (2, 0))
+"""Where LRM's planes, read at (x, y), (x, z), (z, y) of its own frame, lie in the world; x there counts backwards."""
+_PLANES_WITH_X_AS_ROWS = (0, 2)
+
+
+class OpenLRM(ReconstructionModel):
+    """The six released models, by `config`."""
+
+    system = "OpenLRM"
+    official_names = (
+        (r"encoder\.(cls_token|register_tokens)", r"encoder.model.\1"),
+        (r"encoder\.position_embedding", r"encoder.model.pos_embed"),
+        (r"encoder\.patch_embedding\.", r"encoder.model.patch_embed.proj."),
+        (r"encoder\.norm\.", r"encoder.model.norm."),
+        (r"encoder\.blocks\.(\d+)\.attention\.out\.", r"encoder.model.blocks.\1.attn.proj."),
+        (r"encoder\.blocks\.(\d+)\.attention\.[qkv]\w+\.", r"encoder.model.blocks.\1.attn.qkv."),
+        (r"encoder\.blocks\.(\d+)\.scale([12])\.", r"encoder.model.blocks.\1.ls\2."),
+        (r"encoder\.blocks\.(\d+)\.mlp\.0\.", r"encoder.model.blocks.\1.mlp.fc1."),
+        (r"encoder\.blocks\.(\d+)\.mlp\.2\.", r"encoder.model.blocks.\1.mlp.fc2."),
+        (r"encoder\.blocks\.", r"encoder.model.blocks."),
+        (r"camera_embedding\.", r"camera_embedder.mlp."),
+        (r"transformer\.position_embedding", r"pos_embed"),
+        (r"transformer\.blocks\.(\d+)\.norm(\d)\.modulation\.", r"transformer.layers.\1.norm\2.mlp.1."),
+        *LRM_TRANSFORMER_NAMES,
+        (r"upsampler\.deconv\.", r"upsampler."),
+        (r"head\.", r"synthesizer.decoder."),
+    )
+
+    def __init__(self, config: OpenLRMConfig) -> None:
+        super().__init__()
+        self.config = config
+        planes = config.triplane
+        self.encoder = ViT(config.encoder)
+        self.camera_embedding = nn.Sequential(
+            nn.Linear(16, config.camera_size), nn.SiLU(), nn.Linear(config.camera_size, config.camera_size)
+        )
+        self.transformer = LRMTransformer(planes, config.encoder.hidden_size, config.camera_size)
+        self.upsampler = DeconvUpsampler(planes.dim, planes.channels)
+        self.head = RadianceHead(planes.channels)
+
+    def forward(
+        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
+    ) -> Float[Tensor, "b 3 c high high"]:
+        assert cameras is not None
+        return self.upsampler(self.transformer(self.encoder(images), self.camera_embedding(cameras[:, 0])))
+
+    def camera_numbers(self, cameras: Cameras | None) -> Float[Tensor, "v 16"]:
+        if cameras is None:
+            return torch.tensor([DEFAULT_CAMERA])
+        quarter = torch.full((len(cameras),), -torch.pi / 2, device=cameras.camera_to_world.device)
+        return camera_vector(rotate_about_up(cameras, quarter))
+
+    def resize(self, images: Float[Tensor, "v 3 h w"]) -> Float[Tensor, "v 3 p p"]:
+        size = self.config.image_size_px
+        return interpolate(images, (size, size), mode="bicubic", align_corners=True).clamp(0, 1)
+
+    def field(self, planes: Float[Tensor, "3 c high high"]) -> RadianceField:
+        in_world = [plane.flip(1) if i in _PLANES_WITH_X_AS_ROWS else plane for i, plane in enumerate(planes)]
+        return RadianceField(torch.stack(in_world), self.head, WORLD_PLANE_AXES)
