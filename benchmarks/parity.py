@@ -205,7 +205,7 @@ def instant_nerf(folder: Path) -> Iterator[Quantity]:
         yield difference("nerf.query_rgb", rgb, expected["query_rgb"])
         yield difference("nerf.query_sigma", activate_density(raw_density), expected["query_sigma"])
         resolution = expected["grid_sigma"].shape[-1]
-        density = field.density_on_grid(torch.linspace(-1, 1, resolution))
+        density = field.density_on_grid(*[torch.linspace(-1, 1, resolution)] * 3)
         yield difference("nerf.grid_sigma", density, expected["grid_sigma"])
     threshold = float(expected["mesh_threshold"])
     mesh = extract_isosurface(field.density_on_grid, field.colors, resolution, 1.0, threshold)

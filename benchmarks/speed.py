@@ -147,7 +147,7 @@ def _last_bias(net: torch.nn.Sequential) -> torch.Tensor:
 
 def _give_density(model: InstantMesh, field: RadianceField) -> None:
     """Move the density's last bias so that a hundredth of a coarse grid is above the threshold."""
-    raw = torch.quantile(field.density_on_grid(torch.linspace(-1, 1, 48)).flatten(), 0.99).expm1().log() + 1
+    raw = torch.quantile(field.density_on_grid(*[torch.linspace(-1, 1, 48)] * 3).flatten(), 0.99).expm1().log() + 1
     assert isinstance(model.head, RadianceHead)
     _last_bias(model.head.net)[0] += model.config.density_threshold + 1 - raw
 

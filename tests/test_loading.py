@@ -118,7 +118,7 @@ def test_a_single_view_pipeline_goes_from_photo_to_mesh(name, request):
     photo[0, 10:30, 12:28] = photo[3, 10:30, 12:28] = 1
     model = pipeline.reconstructor.model
     field = pipeline.reconstructor.encode(Views(prepare(photo, background_level=model.background)[None]))
-    middle = field.density_on_grid(torch.linspace(-0.8, 0.8, 12)).median()
+    middle = field.density_on_grid(*[torch.linspace(-0.8, 0.8, 12)] * 3).median()
     object.__setattr__(model.config, "density_threshold", float(middle))  # random weights: wherever half is inside
     result = pipeline(photo, resolution=16)
     assert len(result.views) == 1

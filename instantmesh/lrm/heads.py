@@ -103,11 +103,12 @@ class RadianceField:
         """Colour in sRGB and raw density at points in the cube that the planes cover, of side 2 `half_side`."""
         return self._head(sample_planes(self._planes, points / self._half_side, self._axes))
 
-    def density_on_grid(self, axis: Float[Tensor, " n"]) -> Float[Tensor, "n n n"]:
-        """Activated density on the regular grid axis x axis x axis, indexed [x, y, z]."""
-        return self._head.density(
-            _net_on_grid(self._planes, self._head.net, axis / self._half_side, self._axes, output=0)
-        )
+    def density_on_grid(
+        self, x: Float[Tensor, " nx"], y: Float[Tensor, " ny"], z: Float[Tensor, " nz"]
+    ) -> Float[Tensor, "nx ny nz"]:
+        """Density on the grid x x y x z, indexed [x, y, z]."""
+        scaled = (x / self._half_side, y / self._half_side, z / self._half_side)
+        return self._head.density(_net_on_grid(self._planes, self._head.net, *scaled, self._axes))
 
     def colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
         """sRGB colours at points."""
@@ -135,7 +136,7 @@ class SurfaceField:
 
     def sdf_on_grid(self, axis: Float[Tensor, " n"]) -> Float[Tensor, "n n n"]:
         """Signed distance on the regular grid axis x axis x axis, indexed [x, y, z]."""
-        return _net_on_grid(self._planes, self._head.net_sdf, axis, self._axes, output=0)
+        return _net_on_grid(self._planes, self._head.net_sdf, axis, axis, axis, self._axes)
 
     def deformation(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
         """Raw deformation (before tanh) at points."""
@@ -151,12 +152,16 @@ class SurfaceField:
 
 
 def _net_on_grid(
-    planes: Tensor, net: nn.Sequential, axis: Float[Tensor, " n"], axes: PlaneAxes, output: int
-) -> Float[Tensor, "n n n"]:
-    """One output of a head on the regular grid: its first layer separably, the rest slab by slab."""
+    planes: Tensor,
+    net: nn.Sequential,
+    x: Float[Tensor, " nx"],
+    y: Float[Tensor, " ny"],
+    z: Float[Tensor, " nz"],
+    axes: PlaneAxes,
+) -> Float[Tensor, "nx ny nz"]:
+    """The first output of a head on the grid x x y x z: its first layer separably, the rest slab by slab."""
     first, rest, last = net[0], net[1:-1], net[-1]
     assert isinstance(first, nn.Linear)
     assert isinstance(last, nn.Linear)
-    weight, bias = last.weight[output], last.bias[output]
-    slabs = linear_on_grid(planes, first, axis, axes)
-    return torch.cat([rest(hidden) @ weight + bias for hidden in slabs])
+    slabs = linear_on_grid(planes, first, x, y, z, axes)
+    return torch.cat([rest(hidden) @ last.weight[0] + last.bias[0] for hidden in slabs])

@@ -74,28 +74,24 @@ def project_planes(planes: Float[Tensor, "3 c h w"], weight: Float[Tensor, "k c3
 def linear_on_grid(
     planes: Float[Tensor, "3 c h w"],
     layer: nn.Linear,
-    axis: Float[Tensor, " n"],
+    x: Float[Tensor, " nx"],
+    y: Float[Tensor, " ny"],
+    z: Float[Tensor, " nz"],
     axes: PlaneAxes,
     slab: int = 8,
-) -> Iterator[Float[Tensor, "s n n k"]]:
-    """Outputs of a linear layer of the features on the regular grid axis x axis x axis, in slabs along x.
+) -> Iterator[Float[Tensor, "s ny nz k"]]:
+    """Outputs of a linear layer of the features on the grid x x y x z, in slabs along x.
 
-    Each plane depends on two of the three coordinates, so n^2 samples a plane serve all n^3 points, and the grid's
-    values are broadcast sums (exact shortcut 3).
+    Each plane depends on two of the three coordinates, so the grid's three faces are sampled once each, and its values
+    are broadcast sums (exact shortcut 3).
     """
-    grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)  # [i, j] = (axis[i], axis[j])
-    sampled = grid_sample(
-        project_planes(planes, layer.weight),
-        grid[None].expand(3, -1, -1, -1),
-        mode="bilinear",
-        padding_mode="zeros",
-        align_corners=False,
-    )  # (3, k, n, n), indices in the order of the plane's pair of axes
     maps = []
-    for (first, second), values in zip(axes, sampled, strict=True):
-        values = values.permute(1, 2, 0) if first < second else values.permute(2, 1, 0)
+    for (first, second), plane in zip(axes, project_planes(planes, layer.weight), strict=True):
+        grid = torch.stack(torch.meshgrid((x, y, z)[first], (x, y, z)[second], indexing="ij"), dim=-1)
+        sampled = grid_sample(plane[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[0]
+        values = sampled.permute(1, 2, 0) if first < second else sampled.permute(2, 1, 0)
         maps.append(values.unsqueeze(3 - first - second))  # size 1 along the axis this plane doesn't see
-    for start in range(0, len(axis), slab):
+    for start in range(0, len(x), slab):
         part = [m if m.shape[0] == 1 else m[start : start + slab] for m in maps]
         total = part[0] + part[1] + part[2]
         yield total if layer.bias is None else total + layer.bias

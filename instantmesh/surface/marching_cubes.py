@@ -5,7 +5,7 @@ grid against 0.40 s and 9 MB, on one core of a server CPU; both merge shared ver
 without area, every edge in two faces), and Lewiner's tables also get the topology inside ambiguous cubes right.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,8 +14,14 @@ from torch import Tensor
 from instantmesh.errors import InputError
 from instantmesh.structures import Mesh
 from instantmesh.surface.grid import check_surface, in_chunks
+from instantmesh.surface.sparse_grid import DensityOnGrid, SparseGrid
 
+DENSE_POINTS = 257
 _POINTS_PER_CHUNK = 32768
+_POINTS_PER_SLAB = 64_000_000
+_SAME = 1e-4  # of a cube's side: nearer vertices of two slabs are one
+
+Triangles = tuple[Float[Tensor, "v 3"], Int[Tensor, "f 3"]]
 
 
 def marching_cubes(
@@ -36,23 +42,20 @@ def marching_cubes(
         InputError: the grid has fewer than two points a side, or values aren't finite.
         EmptySurfaceError: no value, or every value, is above the level.
     """
-    from skimage.measure import marching_cubes as lewiner
-
     n = len(values)
     if n < 2:
         raise InputError(f"marching cubes needs two grid points or more along each axis, got {n}")
     values = values.detach()
     check_surface(values, values > level, "density", level)
-    # scikit-image names the direction for a left-handed reading of the faces; ours are right-handed
-    vertices, faces, _, _ = lewiner(values.float().cpu().numpy(), level, gradient_direction="ascent")
+    vertices, faces = _triangulate(values, level)
     low, high = bounds
-    points = torch.from_numpy(vertices.copy()) / (n - 1) * (high - low) + low
-    return points.to(values.device), torch.from_numpy(faces.copy()).long().to(values.device)
+    points = vertices.float() / (n - 1) * (high - low) + low
+    return points.to(values.device), faces.to(values.device)
 
 
 @torch.no_grad()
 def extract_isosurface(
-    density_on_grid: Callable[[Tensor], Tensor],
+    density_on_grid: DensityOnGrid,
     colors: Callable[[Tensor], Tensor],
     resolution: int = 256,
     bound: float = 1.0,
@@ -62,8 +65,12 @@ def extract_isosurface(
 ) -> Mesh:
     """Extract the coloured surface of a density.
 
+    Up to 257 points an axis the whole grid is evaluated. Finer grids are evaluated near the surface only and
+    triangulated in slabs, so that memory grows with the surface; the mesh is the whole grid's, but for components too
+    small for the coarse grid to see (`sparse_grid`).
+
     Args:
-        density_on_grid: (n,) axis -> (n, n, n) activated density at axis x axis x axis (x slowest).
+        density_on_grid: three axes (nx,), (ny,), (nz,) -> (nx, ny, nz) activated density on the grid they span.
         colors: (p, 3) points -> (p, 3) sRGB, about [0, 1]; clamped here.
         resolution: n, points along each axis; first and last lie on the bounds.
         bound: the grid spans [-bound, bound]^3, world units.
@@ -76,6 +83,56 @@ def extract_isosurface(
     """
     if resolution < 2 or not bound > 0:
         raise InputError(f"need a resolution of 2 or more and a positive bound, got {resolution} and {bound}")
-    density = density_on_grid(torch.linspace(-bound, bound, resolution, device=device))
-    vertices, faces = marching_cubes(density, threshold, (-bound, bound))
+    axis = torch.linspace(-bound, bound, resolution, device=device)
+    if resolution <= DENSE_POINTS:
+        vertices, faces = marching_cubes(density_on_grid(axis, axis, axis), threshold, (-bound, bound))
+    else:
+        grid = SparseGrid(density_on_grid, axis, threshold)
+        vertices, faces = _triangulate_slabs(grid.slabs(_POINTS_PER_SLAB), threshold)
+        vertices = vertices / (resolution - 1) * 2 * bound - bound
+    vertices, faces = vertices.float().to(device), faces.to(device)
     return Mesh(vertices, faces, in_chunks(colors, vertices, _POINTS_PER_CHUNK).clamp(0, 1))
+
+
+def _triangulate(values: Float[Tensor, "x y z"], level: float) -> Triangles:
+    """Lewiner's triangles in units of grid points; none where the surface isn't."""
+    from skimage.measure import marching_cubes as lewiner
+
+    low, high = (float(extreme) for extreme in values.aminmax())
+    if not low <= level < high:
+        return torch.zeros(0, 3, dtype=torch.float64), torch.zeros(0, 3, dtype=torch.int64)
+    # scikit-image names the direction for a left-handed reading of the faces; ours are right-handed
+    vertices, faces, _, _ = lewiner(values.float().cpu().numpy(), level, gradient_direction="ascent")
+    return torch.from_numpy(vertices.copy()).double(), torch.from_numpy(faces.copy()).long()
+
+
+def _triangulate_slabs(slabs: Iterable[tuple[int, Float[Tensor, "x y z"]]], level: float) -> Triangles:
+    """One mesh of slabs that follow each other along x and share a layer of points, given as (first layer, values).
+
+    Vertices on a shared layer are made twice, from the same values; those of the second slab are left out.
+    """
+    from scipy.spatial import KDTree
+
+    all_vertices, all_faces, count = [], [], 0
+    shared, shared_ids = torch.zeros(0, 3, dtype=torch.float64), torch.zeros(0, dtype=torch.int64)
+    for start, values in slabs:
+        vertices, faces = _triangulate(values, level)
+        vertices[:, 0] += start
+        ids = torch.full((len(vertices),), -1)
+        on_first = _on_layer(vertices, start)
+        if len(on_first) and len(shared):
+            distance, nearest = KDTree(shared.numpy()).query(vertices[on_first].numpy())
+            same = torch.as_tensor(distance) < _SAME
+            ids[on_first[same]] = shared_ids[torch.as_tensor(nearest)[same]]
+        fresh = ids < 0
+        ids[fresh] = torch.arange(int(fresh.sum())) + count
+        count += int(fresh.sum())
+        all_vertices.append(vertices[fresh])
+        all_faces.append(ids[faces])
+        on_last = _on_layer(vertices, start + len(values) - 1)
+        shared, shared_ids = vertices[on_last], ids[on_last]
+    return torch.cat(all_vertices), torch.cat(all_faces)
+
+
+def _on_layer(vertices: Float[Tensor, "v 3"], x: int) -> Int[Tensor, " w"]:
+    return ((vertices[:, 0] - x).abs() < _SAME).nonzero().squeeze(1)

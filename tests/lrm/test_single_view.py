@@ -100,7 +100,7 @@ def test_density_on_the_grid_is_density_at_points(model):
     half_side = model.config.grid_scale / 2
     axis = torch.linspace(-half_side, half_side, 7)
     _, density = field.radiance(torch.cartesian_prod(axis, axis, axis))
-    torch.testing.assert_close(field.density_on_grid(axis).flatten(), density[:, 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(field.density_on_grid(axis, axis, axis).flatten(), density[:, 0], atol=1e-4, rtol=1e-4)
 
 
 def test_pictures_are_resampled_as_the_systems_do():

@@ -16,13 +16,14 @@ from instantmesh.surface.marching_cubes import extract_isosurface, marching_cube
 GOLDEN = load_file(Path(__file__).parents[1] / "data/golden/instant_nerf_tiny.expected.safetensors")
 
 
-def points_of(axis: Tensor) -> Tensor:
-    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
+def points_of(x: Tensor, y: Tensor | None = None, z: Tensor | None = None) -> Tensor:
+    y, z = (x if other is None else other for other in (y, z))
+    return torch.stack(torch.meshgrid(x, y, z, indexing="ij"), -1)
 
 
-def ball_density(axis: Tensor) -> Tensor:
+def ball_density(*axes: Tensor) -> Tensor:
     """Above 10 within 0.6 of (0.1, -0.1, 0.2)."""
-    return 10 + 5 * (0.6 - (points_of(axis) - torch.tensor([0.1, -0.1, 0.2])).norm(dim=-1))
+    return 10 + 5 * (0.6 - (points_of(*axes) - torch.tensor([0.1, -0.1, 0.2])).norm(dim=-1))
 
 
 def area_and_volume(vertices: Tensor, faces: Tensor) -> tuple[float, float]:
@@ -75,9 +76,9 @@ def test_a_value_at_the_level_is_outside():
 def test_isosurface_has_clamped_colours_at_its_vertices():
     asked = []
 
-    def density(axis: Tensor) -> Tensor:
-        asked.append(axis)
-        return ball_density(axis)
+    def density(*axes: Tensor) -> Tensor:
+        asked.extend(axes)
+        return ball_density(*axes)
 
     mesh = extract_isosurface(density, lambda p: 3 * p, resolution=40, bound=0.87)
     torch.testing.assert_close(asked[0], torch.linspace(-0.87, 0.87, 40))
