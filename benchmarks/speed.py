@@ -3,11 +3,11 @@
     python benchmarks/speed.py --model instant-mesh-base --random-weights
     python benchmarks/speed.py --model tiny --photo photo.png
 
-With --random-weights the reconstruction model has its official sizes and needs no download: six views through encoder
-and transformer, then the grid's signed distances and the coloured mesh. The last bias of a random SDF head is set so
-that the surface crosses about as many cubes as a real object's. Beside each network's time stands its floor: its matrix
-products
-at the rate that this machine reaches on one large product in the same run. Times are medians of --repeats runs; memory
+With --random-weights the reconstruction model has its official sizes and needs no download: six views (one for
+single-view systems) through encoder and transformer, then the grid's values and the coloured mesh. The level of the
+random field's surface is set so that it crosses about as many cubes as the released code's baseline did. Beside each
+stage's time stands its floor: its matrix products at the rate that this machine reaches on one large product in the
+same run. Times are medians of --repeats runs; memory
 is the process's peak while the stage ran (weights included).
 """
 
@@ -26,19 +26,19 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from instantmesh.cameras import camera_vector, six_view_cameras
-from instantmesh.config import InstantMeshConfig, read_config
+from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.evaluation.report import machine
-from instantmesh.hub import asset_folder, resolve
-from instantmesh.lrm.heads import RadianceField, RadianceHead, SurfaceField, SurfaceHead
-from instantmesh.lrm.instantmesh import InstantMesh
+from instantmesh.loading import build, named_config
+from instantmesh.lrm.heads import RadianceField, SurfaceField, SurfaceHead
+from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.pipeline import Pipeline
 from instantmesh.reconstruction import Reconstructor
 from instantmesh.surface.extraction import grid_axis
 from instantmesh.surface.grid import surface_cubes
 
-SURFACE_CUBES = 25_000  # of 128^3: what the released code's baseline extracted
+SURFACE_CUBES = 25_000  # of 128^3: what the released InstantMesh's baseline extracted
+DENSITY_CUBES = 146_000  # of 256^3: half as many as the faces of the released TripoSR's baseline
 RATE_SIZE = 3072
 
 
@@ -103,53 +103,57 @@ def measure(stage: Callable[[], Any], repeats: int, rate: float | None = None) -
 def reconstruction(name: str, repeats: int) -> dict[str, Any]:
     """Stages of a reconstruction model of official size with random weights."""
     torch.manual_seed(0)
-    resolve(name)
-    model = InstantMesh(read_config(asset_folder("configs") / "model" / f"{name}.yaml", InstantMeshConfig)).eval()
-    model.requires_grad_(False)
-    size = model.config.image_size_px
-    images, cameras = torch.rand(1, 6, 3, size, size), camera_vector(six_view_cameras())[None]
+    model = build(named_config(name)).requires_grad_(False).eval()
+    size, views = model.config.image_size_px, 1 if model.single_view else len(six_view_cameras())
+    images = torch.rand(1, views, 3, size, size)
+    numbers = model.camera_numbers(None if model.single_view else six_view_cameras())
+    cameras = None if numbers is None else numbers[None]
     rate = matrix_rate()
     stages: dict[str, Any] = {}
-    stages["encoder"], tokens = measure(lambda: model.encoder(images, cameras), repeats, rate)
-    stages["transformer"], planes = measure(lambda: model.upsampler(model.transformer(tokens)), repeats, rate)
+    stages["encoder"], tokens = measure(lambda: model.tokens(images, cameras), repeats, rate)
+    stages["transformer"], planes = measure(lambda: model.planes(tokens, cameras), repeats, rate)
     field = model.field(planes[0])
-    if isinstance(field, SurfaceField):
-        _give_surface(model, field)
-    else:
-        _give_density(model, field)
+    _give_surface(model, field)
     reconstructor = Reconstructor(model)
-    stages["extraction"], mesh = measure(lambda: reconstructor.extract(field), repeats)
+    stages["extraction"], mesh = measure(lambda: reconstructor.extract(field), repeats, rate)
     stages["all"] = {
         "seconds": round(sum(stage["seconds"] for stage in stages.values()), 3),
         "peak_gb": max(stage["peak_gb"] for stage in stages.values()),
+        "floor_seconds": round(sum(stage["floor_seconds"] for stage in stages.values()), 3),
     }
-    return {"stages": stages, "vertices": len(mesh.vertices), "faces": len(mesh.faces), "gflops": round(rate / 1e9, 1)}
+    return {
+        "stages": stages,
+        "resolution": model.config.grid_resolution,
+        "vertices": len(mesh.vertices),
+        "faces": len(mesh.faces),
+        "gflops": round(rate / 1e9, 1),
+    }
 
 
-def _give_surface(model: InstantMesh, field: SurfaceField) -> None:
-    """Move the SDF's last bias to where about `SURFACE_CUBES` cubes are crossed."""
-    assert isinstance(model.head, SurfaceHead)
-    sdf = field.sdf_on_grid(grid_axis(model.config.grid_resolution, model.config.grid_scale))
-    values = sdf.flatten().sort().values
-    low, high = 0, len(values) // 2
+def _give_surface(model: ReconstructionModel, field: SurfaceField | RadianceField) -> None:
+    """Move the surface of a random field to where it crosses about as many cubes as the baseline's."""
+    if isinstance(field, SurfaceField):
+        assert isinstance(model.head, SurfaceHead)
+        sdf = field.sdf_on_grid(grid_axis(model.config.grid_resolution, model.config.grid_scale))
+        last = model.head.net_sdf[-1]
+        assert isinstance(last, torch.nn.Linear)
+        last.bias.sub_(_level_with(sdf, SURFACE_CUBES))
+    else:
+        half_side = model.config.grid_scale / 2
+        axis = torch.linspace(-half_side, half_side, model.config.grid_resolution)
+        threshold = -_level_with(-field.density_on_grid(axis, axis, axis), DENSITY_CUBES)
+        model.config = model.config.model_copy(update={"density_threshold": threshold})
+
+
+def _level_with(values: torch.Tensor, cubes: int) -> float:
+    """The level at which the surface around the lowest values crosses this many cubes."""
+    ordered = values.flatten()[:: max(1, values.numel() // 1_000_000)].sort().values
+    low, high = 0, len(ordered) // 2
     while high - low > 1:
         middle = (low + high) // 2
-        crossed = len(surface_cubes(sdf < values[middle]))
-        low, high = (middle, high) if crossed < SURFACE_CUBES else (low, middle)
-    _last_bias(model.head.net_sdf).sub_(values[low])
-
-
-def _last_bias(net: torch.nn.Sequential) -> torch.Tensor:
-    last = net[-1]
-    assert isinstance(last, torch.nn.Linear)
-    return last.bias
-
-
-def _give_density(model: InstantMesh, field: RadianceField) -> None:
-    """Move the density's last bias so that a hundredth of a coarse grid is above the threshold."""
-    raw = torch.quantile(field.density_on_grid(*[torch.linspace(-1, 1, 48)] * 3).flatten(), 0.99).expm1().log() + 1
-    assert isinstance(model.head, RadianceHead)
-    _last_bias(model.head.net)[0] += model.config.density_threshold + 1 - raw
+        crossed = len(surface_cubes(values < ordered[middle]))
+        low, high = (middle, high) if crossed < cubes else (low, middle)
+    return float(ordered[low])
 
 
 def import_seconds() -> float:

@@ -1,9 +1,10 @@
-"""The command line: `instantmesh generate | reconstruct | models`."""
+"""The command line: `instantmesh generate | reconstruct | compare | models`."""
 
 import logging
 import sys
 import time
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -115,6 +116,38 @@ def reconstruct(
     save_preview(mesh, target.preview, overwrite=overwrite)
     mesh.save(target.mesh, overwrite=overwrite)
     _say(f"{views} -> {target.mesh}")
+
+
+@app.command()
+def compare(
+    photo: Annotated[Path, typer.Argument(help="A picture.")],
+    models: Annotated[str, typer.Option(help="Names of `instantmesh models`, or folders, separated by commas.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("comparison.png"),
+    seed: Annotated[int | None, typer.Option(help="Fixes every random draw.")] = None,
+    background: Annotated[Background, typer.Option(help="How the object is cut out.")] = Background.auto,
+    device: Device = "auto",
+    cache_dir: CacheDir = None,
+    local_files_only: LocalOnly = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run several models on one photo and put their meshes, times and licences into one picture."""
+    from instantmesh import comparison
+    from instantmesh.files.pictures import write_picture
+    from instantmesh.pipeline import Pipeline
+
+    names = [name.strip() for name in models.split(",") if name.strip()]
+    if not names:
+        raise InputError("--models names no model")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} exists; pass --overwrite to replace it")
+    _check_out(out.parent)
+    load = partial(Pipeline.from_pretrained, device=device, cache_dir=cache_dir, local_files_only=local_files_only)
+    entries = []
+    for entry in comparison.compare(photo, names, seed=seed, background=background.value, load=load):
+        entries.append(entry)
+        _say(f"{entry.model}: " + (f"skipped, {entry.reason}" if entry.preview is None else f"{entry.seconds:.1f} s"))
+    write_picture(out, comparison.comparison_sheet(photo, entries), overwrite=overwrite)
+    _say(f"{photo} -> {out}")
 
 
 @app.command()

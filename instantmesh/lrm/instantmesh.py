@@ -41,10 +41,15 @@ class InstantMesh(ReconstructionModel):
         self.upsampler = upsampler(planes.dim, planes.channels)
         self.head = (SurfaceHead if config.representation == "mesh" else RadianceHead)(planes.channels)
 
-    def forward(
+    def tokens(
         self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
+    ) -> Float[Tensor, "b m d"]:
+        return self.encoder(images, cameras)
+
+    def planes(
+        self, tokens: Float[Tensor, "b m d"], cameras: Float[Tensor, "b v 16"] | None
     ) -> Float[Tensor, "b 3 c high high"]:
-        return self.upsampler(self.transformer(self.encoder(images, cameras)))
+        return self.upsampler(self.transformer(tokens))
 
     def camera_numbers(self, cameras: Cameras | None) -> Float[Tensor, "v 16"]:
         if cameras is None:

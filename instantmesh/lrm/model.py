@@ -32,9 +32,8 @@ class ReconstructionModel(nn.Module, ABC):
     single_view: ClassVar[bool] = True
     background: ClassVar[float] = 1.0
 
-    @abstractmethod
     def forward(
-        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
+        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None = None
     ) -> Float[Tensor, "b 3 c high high"]:
         """Planes, in the system's own frame, of b objects from v views each.
 
@@ -42,6 +41,19 @@ class ReconstructionModel(nn.Module, ABC):
             images: RGB in [0, 1] on `background`, at the configuration's picture size.
             cameras: from `camera_numbers`; None for systems that use none.
         """
+        return self.planes(self.tokens(images, cameras), cameras)
+
+    @abstractmethod
+    def tokens(
+        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
+    ) -> Float[Tensor, "b m d"]:
+        """The encoder's part of `forward`."""
+
+    @abstractmethod
+    def planes(
+        self, tokens: Float[Tensor, "b m d"], cameras: Float[Tensor, "b v 16"] | None
+    ) -> Float[Tensor, "b 3 c high high"]:
+        """The transformer's part of `forward`."""
 
     @abstractmethod
     def camera_numbers(self, cameras: Cameras | None) -> Float[Tensor, "v 16"] | None:

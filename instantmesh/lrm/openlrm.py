@@ -62,11 +62,16 @@ class OpenLRM(ReconstructionModel):
         self.upsampler = DeconvUpsampler(planes.dim, planes.channels)
         self.head = RadianceHead(planes.channels)
 
-    def forward(
+    def tokens(
         self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
+    ) -> Float[Tensor, "b m d"]:
+        return self.encoder(images)
+
+    def planes(
+        self, tokens: Float[Tensor, "b m d"], cameras: Float[Tensor, "b v 16"] | None
     ) -> Float[Tensor, "b 3 c high high"]:
         assert cameras is not None
-        return self.upsampler(self.transformer(self.encoder(images), self.camera_embedding(cameras[:, 0])))
+        return self.upsampler(self.transformer(tokens, self.camera_embedding(cameras[:, 0])))
 
     def camera_numbers(self, cameras: Cameras | None) -> Float[Tensor, "v 16"]:
         if cameras is None:

@@ -58,10 +58,15 @@ class TripoSR(ReconstructionModel):
             color=torch.sigmoid,
         )
 
-    def forward(
-        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None = None
+    def tokens(
+        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
+    ) -> Float[Tensor, "b m d"]:
+        return self.encoder(images)
+
+    def planes(
+        self, tokens: Float[Tensor, "b m d"], cameras: Float[Tensor, "b v 16"] | None
     ) -> Float[Tensor, "b 3 c high high"]:
-        return self.upsampler(self.transformer(self.encoder(images)))
+        return self.upsampler(self.transformer(tokens))
 
     def camera_numbers(self, cameras: Cameras | None) -> None:
         if cameras is not None:

@@ -107,7 +107,8 @@ class SparseGrid:
             self._values[block] = values = self._evaluate(block)
             inside = values > self._level
             for dim, side in product(range(3), (-1, 1)):
-                neighbour = (*block[:dim], block[dim] + side, *block[dim + 1 :])
+                i, j, k = (place + side * (dim == other) for other, place in enumerate(block))
+                neighbour = (i, j, k)
                 if not 0 <= neighbour[dim] < len(crossed) or neighbour in self._values or neighbour in waiting:
                     continue
                 if bool((inside.select(dim, 0 if side < 0 else -1) != self._filling[neighbour]).any()):
