@@ -95,7 +95,8 @@ def _update_average(average: dict[str, Tensor], module: nn.Module, decay: float)
 
 
 def _log(out: Path, step: int, rate: float, window: list[dict[str, float]], seconds: float) -> None:
-    means = {name: round(float(np.mean([entry[name] for entry in window])), 5) for name in window[0]}
+    names = dict.fromkeys(name for entry in window for name in entry)
+    means = {name: round(float(np.mean([entry[name] for entry in window if name in entry])), 5) for name in names}
     record = {"step": step, "lr": round(rate, 7), "seconds_per_step": round(seconds, 3), **means}
     with open(out / "log.jsonl", "a") as file:
         file.write(json.dumps(record) + "\n")

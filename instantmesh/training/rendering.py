@@ -30,6 +30,7 @@ from instantmesh.training.losses import depth_loss, normal_loss, picture_gradien
 class RenderingTrainingConfig(GeometryTrainingConfig):
     """`configs/train/tiny-rendering.yaml`."""
 
+    rendered_objects: int = 2  # of a batch; the others only have point losses, which cost a tenth
     views: int = 2
     picture_size_px: int = 64
     resolution: int = 48
@@ -47,12 +48,14 @@ class RenderingTrainingConfig(GeometryTrainingConfig):
 def rendering_losses(
     model: InstantMesh, batch: GeometryBatch, config: RenderingTrainingConfig, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """Named losses of a batch, weighted; objects whose surface is still empty only have point losses."""
+    """Named losses of a batch, weighted; objects that aren't rendered, or whose surface is still empty, only have
+    point losses."""
     planes = model(batch.images, batch.cameras)
     assert isinstance(model.head, SurfaceHead)
     losses = point_losses(model.head, planes, batch, config)
     per_object = []
-    for index, seed in enumerate(batch.seeds.tolist()):
+    rendered = rng.choice(len(batch.seeds), min(config.rendered_objects, len(batch.seeds)), replace=False).tolist()
+    for index in rendered:
         cameras = _supervising_cameras(config, rng)
         field = model.field(planes[index])
         assert isinstance(field, SurfaceField)
@@ -63,12 +66,13 @@ def rendering_losses(
         except EmptySurfaceError:
             continue
         truth = _turned(
-            ObjectRenderer(random_object(seed)).supervision(cameras, config.picture_size_px), batch.angle[index]
+            ObjectRenderer(random_object(int(batch.seeds[index]))).supervision(cameras, config.picture_size_px),
+            batch.angle[index],
         )
         turned = rotate_about_up(cameras, batch.angle[index].cpu().expand(config.views))
         per_object.append(surface_losses(field, surface, turned, truth, config))
     for name in per_object[0] if per_object else ():
-        losses[name] = torch.stack([entry[name] for entry in per_object]).sum() / len(batch.seeds)
+        losses[name] = torch.stack([entry[name] for entry in per_object]).sum() / len(rendered)
     return losses
 
 
