@@ -45,6 +45,7 @@ ModelName = Annotated[str, typer.Option("--model", "-m", help="A name of `instan
 Format = Annotated[MeshFormat, typer.Option("--format", "-f", help="The mesh file's format.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept instead of the usual cache.")]
+Resolution = Annotated[int | None, typer.Option(min=2, help="Of the extraction grid, along each axis.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 LocalOnly = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
 
@@ -58,6 +59,7 @@ def generate(
     steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 75,
     guidance_scale: Annotated[float, typer.Option(help="How closely the views follow the photo.")] = 4.0,
     background: Annotated[Background, typer.Option(help="How the object is cut out.")] = Background.auto,
+    resolution: Resolution = None,
     mesh_format: Format = MeshFormat.glb,
     device: Device = "auto",
     cache_dir: CacheDir = None,
@@ -76,7 +78,14 @@ def generate(
         start = time.monotonic()
         try:
             target.check(overwrite)
-            result = pipeline(photo, seed=seed, steps=steps, guidance_scale=guidance_scale, background=background.value)
+            result = pipeline(
+                photo,
+                seed=seed,
+                steps=steps,
+                guidance_scale=guidance_scale,
+                background=background.value,
+                resolution=resolution,
+            )
             result.views.save(target.views, overwrite=overwrite)
             result.save_preview(target.preview, overwrite=overwrite)
             result.mesh.save(target.mesh, overwrite=overwrite)
@@ -94,6 +103,7 @@ def reconstruct(
     views: Annotated[Path, typer.Argument(help="A 3 x 2 picture of the six views, or a folder with cameras.json.")],
     out: Out,
     model: ModelName = "instant-mesh-large",
+    resolution: Resolution = None,
     mesh_format: Format = MeshFormat.glb,
     device: Device = "auto",
     cache_dir: CacheDir = None,
@@ -112,7 +122,7 @@ def reconstruct(
     pipeline = Pipeline.from_pretrained(
         model, device=device, cache_dir=cache_dir, local_files_only=local_files_only, multiview=False
     )
-    mesh = pipeline.reconstruct(posed)
+    mesh = pipeline.reconstruct(posed, resolution=resolution)
     save_preview(mesh, target.preview, overwrite=overwrite)
     mesh.save(target.mesh, overwrite=overwrite)
     _say(f"{views} -> {target.mesh}")

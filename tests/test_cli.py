@@ -69,6 +69,25 @@ def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):
     first, second = ((tmp_path / "out" / f"{stem}.obj").read_text() for stem in ("views", "folder"))
     assert first == second
     assert (tmp_path / "out" / "views_preview.png").is_file()
+    code, _ = run(
+        monkeypatch, capsys, "reconstruct", tmp_path / "views.png", "-o", tmp_path / "coarse", "-m", "tiny",
+        "--format", "obj", "--device", "cpu", "--resolution", 24,
+    )  # fmt: skip
+    assert code == 0
+    assert 0 < (tmp_path / "coarse" / "views.obj").stat().st_size < len(first) / 2
+
+
+def test_compare_writes_one_picture_and_refuses_to_overwrite_it(photos, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out" / "compared.png"
+    arguments = ("compare", photos / "photo6.png", "--models", "nobody, nothing", "-o", out, "--local-files-only")
+    code, text = run(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert "nobody: skipped, there is no model 'nobody'" in text
+    with Image.open(out) as picture:
+        assert picture.height > 900  # the photo and two rows
+    code, text = run(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert "--overwrite" in text
 
 
 def test_models_lists_licences_and_sources():
@@ -95,12 +114,15 @@ def test_models_lists_licences_and_sources():
         (("reconstruct", "PHOTO", "--model", "tiny"), "3 high"),
         (("generate", "PHOTO", "--model", "tiny", "--device", "quantum"), "device"),
         (("generate", "PHOTO", "--model", "tiny", "--format", "docx"), "docx"),
+        (("compare", "nowhere.png", "--models", "tiny"), "nowhere.png"),
+        (("compare", "PHOTO", "--models", " , "), "names no model"),
     ],
 )
 def test_mistakes_end_with_one_line_and_code_2(arguments, word, photos, tmp_path, monkeypatch, capsys):
     (tmp_path / "empty").mkdir()
     places = {"PHOTO": photos / "photo6.png", "EMPTY": tmp_path / "empty"}
-    code, text = run(monkeypatch, capsys, *(places.get(a, a) for a in arguments), "-o", tmp_path / "out")
+    out = tmp_path / ("out.png" if arguments[0] == "compare" else "out")
+    code, text = run(monkeypatch, capsys, *(places.get(a, a) for a in arguments), "-o", out)
     assert code == 2
     assert word in text
     assert "Traceback" not in text
