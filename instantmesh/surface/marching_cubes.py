@@ -19,7 +19,6 @@ from instantmesh.surface.sparse_grid import DensityOnGrid, SparseGrid
 DENSE_POINTS = 257
 _POINTS_PER_CHUNK = 32768
 _POINTS_PER_SLAB = 64_000_000
-_SAME = 1e-4  # of a cube's side: nearer vertices of two slabs are one
 
 Triangles = tuple[Float[Tensor, "v 3"], Int[Tensor, "f 3"]]
 
@@ -66,8 +65,8 @@ def extract_isosurface(
     """Extract the coloured surface of a density.
 
     Up to 257 points an axis the whole grid is evaluated. Finer grids are evaluated near the surface only and
-    triangulated in slabs, so that memory grows with the surface; the mesh is the whole grid's, but for components too
-    small for the coarse grid to see (`sparse_grid`).
+    triangulated in slabs, so that memory grows with the surface; the mesh is the whole grid's, but for specks and thin
+    plates between the coarse points, which are missed where they meet no evaluated block (see `sparse_grid`).
 
     Args:
         density_on_grid: three axes (nx,), (ny,), (nz,) -> (nx, ny, nz) activated density on the grid they span.
@@ -107,32 +106,23 @@ def _triangulate(values: Float[Tensor, "x y z"], level: float) -> Triangles:
 
 
 def _triangulate_slabs(slabs: Iterable[tuple[int, Float[Tensor, "x y z"]]], level: float) -> Triangles:
-    """One mesh of slabs that follow each other along x and share a layer of points, given as (first layer, values).
+    """One mesh of slabs that follow each other along x and share a layer of cubes, given as (first layer, values).
 
-    Vertices on a shared layer are made twice, from the same values; those of the second slab are left out.
+    Lewiner's algorithm walks through the cubes with x slowest, and what it makes of a cube depends on its corners only.
+    So the shared layer's triangles end one slab's list and begin the next one's, in the same order, which tells exactly
+    which vertices are the same. (Their places don't: near a grid point, those of several edges may coincide.) The mesh
+    is the undivided grid's with the same numbering.
     """
-    from scipy.spatial import KDTree
-
-    all_vertices, all_faces, count = [], [], 0
-    shared, shared_ids = torch.zeros(0, 3, dtype=torch.float64), torch.zeros(0, dtype=torch.int64)
-    for start, values in slabs:
+    all_vertices, all_faces, count = [], [torch.zeros(0, 3, dtype=torch.int64)], 0
+    for index, (start, values) in enumerate(slabs):
         vertices, faces = _triangulate(values, level)
-        vertices[:, 0] += start
+        shared = len(_triangulate(values[:2], level)[1]) if index else 0
         ids = torch.full((len(vertices),), -1)
-        on_first = _on_layer(vertices, start)
-        if len(on_first) and len(shared):
-            distance, nearest = KDTree(shared.numpy()).query(vertices[on_first].numpy())
-            same = torch.as_tensor(distance) < _SAME
-            ids[on_first[same]] = shared_ids[torch.as_tensor(nearest)[same]]
+        ids[faces[:shared]] = all_faces[-1][len(all_faces[-1]) - shared :]
         fresh = ids < 0
         ids[fresh] = torch.arange(int(fresh.sum())) + count
         count += int(fresh.sum())
+        vertices[:, 0] += start
         all_vertices.append(vertices[fresh])
-        all_faces.append(ids[faces])
-        on_last = _on_layer(vertices, start + len(values) - 1)
-        shared, shared_ids = vertices[on_last], ids[on_last]
+        all_faces.append(ids[faces[shared:]])
     return torch.cat(all_vertices), torch.cat(all_faces)
-
-
-def _on_layer(vertices: Float[Tensor, "v 3"], x: int) -> Int[Tensor, " w"]:
-    return ((vertices[:, 0] - x).abs() < _SAME).nonzero().squeeze(1)

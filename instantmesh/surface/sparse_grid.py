@@ -1,11 +1,13 @@
 """A fine regular grid of a density, evaluated only near its surface.
 
-The grid's points are cut into blocks. A coarse grid, every `stride`-th point, tells which blocks the surface crosses;
-from those it is followed: wherever the outermost points of an evaluated block lie on another side than the block
-beside them, that one is evaluated, too. All cubes that the surface crosses then have eight evaluated points, as in the
-whole grid, except in components that lie between the coarse points everywhere: those aren't found.
+The grid's points are cut into blocks. A coarse grid, every `stride`-th point and the last, tells which blocks the
+surface crosses; from those it is followed: wherever outermost points of an evaluated block lie on another side than a
+block that touches them, be it at a face, an edge or a corner, that one is evaluated, too. In the end a cube with an
+unevaluated corner has all its evaluated corners on that block's side, so a component of the surface is either found
+whole, from eight evaluated points in every cube, or not at all. Missed is a component that parts no two neighbouring
+coarse points and meets no evaluated block: a speck, or a thin plate that lies between the coarse points everywhere.
 
-Symbols: n points an axis, b blocks an axis, m blocks along x of one slab; points and blocks are counted from 0.
+Symbols: n points an axis, b blocks an axis, c coarse points an axis; points and blocks are counted from 0.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +16,6 @@ from itertools import product
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import pad
 
 from instantmesh.errors import InputError
 from instantmesh.surface.grid import check_surface
@@ -24,6 +25,8 @@ DensityOnGrid = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 COARSE_POINTS = 257
 _BLOCK_POINTS = 32
+_TOUCHING = {-1: slice(0, 1), 0: slice(None), 1: slice(-1, None)}
+"""which of a block's points touch the neighbour on this side, along one axis"""
 
 Block = tuple[int, int, int]
 
@@ -50,15 +53,17 @@ class SparseGrid:
         block_points: int = _BLOCK_POINTS,
     ) -> None:
         self._density, self._axis, self._level = density_on_grid, axis, level
-        stride = -(-(len(axis) - 1) // (coarse_points - 1))
+        last = len(axis) - 1
+        stride = -(-last // (coarse_points - 1))
         self._size = stride * max(1, block_points // stride)
-        coarse = density_on_grid(axis[::stride], axis[::stride], axis[::stride])
+        points = torch.tensor([*range(0, last, stride), last])
+        coarse = density_on_grid(*[axis[points.to(axis.device)]] * 3)
         inside = coarse > level
         check_surface(coarse, inside, "density", level)
-        some, every = _per_block(inside, self._size // stride)
-        self._filling = every.cpu()  # side of the blocks that aren't evaluated
+        some, every = _per_block(inside.cpu(), torch.bincount(points // self._size).tolist())
+        self._filling = every  # side of the blocks that aren't evaluated
         self._values: dict[Block, Tensor] = {}
-        self._follow((some & ~every).cpu())
+        self._follow(some & ~every)
 
     @property
     def evaluated_points(self) -> int:
@@ -66,19 +71,17 @@ class SparseGrid:
         return sum(values.numel() for values in self._values.values())
 
     def slabs(self, points: int) -> Iterator[tuple[int, Float[Tensor, "x n n"]]]:
-        """The grid in slabs along x of about `points` points; each shares its last layer with the next one's first.
+        """The grid in slabs along x of about `points` points; each shares its last layer of cubes with the next one.
 
         Yields:
             The slab's first layer's place along x, and its values on the CPU; where nothing was evaluated, one of two
             values on the right side of the level.
         """
-        n, b = len(self._axis), len(self._filling)
-        m = max(1, points // (n * n * self._size))
-        for first in range(0, b, m):
-            start, stop = first * self._size, min((first + m) * self._size + 1, n)
-            if stop - start < 2:
-                return
-            yield start, self._assembled(start, stop)
+        n = len(self._axis)
+        step = max(1, points // n**2)
+        for start in range(0, n - 1, step):
+            first = max(start - 1, 0)
+            yield first, self._assembled(first, min(start + step + 1, n))
 
     def _assembled(self, start: int, stop: int) -> Float[Tensor, "x n n"]:
         n, size = len(self._axis), self._size
@@ -98,21 +101,23 @@ class SparseGrid:
 
     def _follow(self, crossed: Bool[Tensor, "b b b"]) -> None:
         """Evaluate the crossed blocks, and whatever the surface leads to from there."""
-        for dim in range(3):  # the surface may also pass between two blocks
-            low, high = (self._filling.narrow(dim, at, len(self._filling) - 1) for at in (0, 1))
-            crossed.narrow(dim, 0, len(crossed) - 1).logical_or_(low != high)
-        waiting = {(int(i), int(j), int(k)) for i, j, k in crossed.nonzero()}
+        start = crossed.clone()
+        for dim in range(3):  # the surface may also pass between two blocks, each on one side
+            low, high = (self._filling.narrow(dim, at, len(crossed) - 1) for at in (0, 1))
+            known = crossed.narrow(dim, 0, len(crossed) - 1) | crossed.narrow(dim, 1, len(crossed) - 1)
+            start.narrow(dim, 0, len(crossed) - 1).logical_or_((low != high) & ~known)
+        waiting = {(i, j, k) for i, j, k in start.nonzero().tolist()}
         while waiting:
             block = waiting.pop()
             self._values[block] = values = self._evaluate(block)
-            inside = values > self._level
-            for dim, side in product(range(3), (-1, 1)):
-                i, j, k = (place + side * (dim == other) for other, place in enumerate(block))
-                neighbour = (i, j, k)
-                if not 0 <= neighbour[dim] < len(crossed) or neighbour in self._values or neighbour in waiting:
+            inside = (values > self._level).cpu()
+            for step in product(_TOUCHING, repeat=3):
+                i, j, k = (at + side for at, side in zip(block, step, strict=True))
+                if not all(0 <= at < len(crossed) for at in (i, j, k)) or (i, j, k) in self._values:
                     continue
-                if bool((inside.select(dim, 0 if side < 0 else -1) != self._filling[neighbour]).any()):
-                    waiting.add(neighbour)
+                touching = inside[tuple(_TOUCHING[side] for side in step)]
+                if bool((touching != self._filling[i, j, k]).any()):
+                    waiting.add((i, j, k))
 
     def _evaluate(self, block: Block) -> Float[Tensor, "x y z"]:
         values = self._density(*(self._axis[i * self._size : (i + 1) * self._size] for i in block))
@@ -121,10 +126,10 @@ class SparseGrid:
         return values
 
 
-def _per_block(inside: Bool[Tensor, "c c c"], size: int) -> tuple[Bool[Tensor, "b b b"], Bool[Tensor, "b b b"]]:
-    """Whether some, and whether all, of the coarse points in each block are inside."""
-    c = len(inside)
-    b = -(-c // size)
-    whole = pad(inside[None].float(), (0, b * size - c) * 3, mode="replicate")[0]
-    blocks = whole.unflatten(2, (b, size)).unflatten(1, (b, size)).unflatten(0, (b, size))
-    return blocks.amax((1, 3, 5)) > 0, blocks.amin((1, 3, 5)) > 0
+def _per_block(inside: Bool[Tensor, "c c c"], counts: list[int]) -> tuple[Bool[Tensor, "b b b"], Bool[Tensor, "b b b"]]:
+    """Whether some, and whether all, of the coarse points in each block are inside; `counts` (b) of them an axis."""
+    some = every = inside
+    for dim in range(3):
+        some = torch.stack([part.any(dim) for part in some.split(counts, dim)], dim)
+        every = torch.stack([part.all(dim) for part in every.split(counts, dim)], dim)
+    return some, every

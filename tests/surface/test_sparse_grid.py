@@ -1,15 +1,20 @@
 """Grids that are evaluated near the surface only, against the whole grid."""
 
+from math import pi
+
+import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from instantmesh.errors import EmptySurfaceError, InputError
 from instantmesh.evaluation.mesh_matching import same_mesh
 from instantmesh.surface import marching_cubes as module
-from instantmesh.surface.marching_cubes import extract_isosurface, marching_cubes
-from instantmesh.surface.sparse_grid import SparseGrid
+from instantmesh.surface.marching_cubes import Triangles, extract_isosurface, marching_cubes
+from instantmesh.surface.sparse_grid import DensityOnGrid, SparseGrid
 
 
 def points_of(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
@@ -39,14 +44,54 @@ def noise(*axes: Tensor) -> Tensor:
     return torch.sin(31 * x + 2) * torch.cos(29 * y + 1) + torch.sin(27 * z + 3 * x) * torch.cos(33 * x * y)
 
 
-@pytest.mark.parametrize("density", [two_balls, torus, wire, noise])
+def lattice(*axes: Tensor) -> Tensor:
+    """A ball of few distinct values, so that many grid points lie on the level and vertices of their edges coincide."""
+    return ((0.61 - points_of(*axes).norm(dim=-1)) * 64).round() / 64
+
+
+def rough(*axes: Tensor) -> Tensor:
+    """Random waves with hundreds of components, most of them smaller than a coarse cube."""
+    random = torch.Generator().manual_seed(5)
+    directions, phases = torch.randn(40, 3, generator=random) * 16, torch.rand(40, generator=random) * 2 * pi
+    return torch.cos(points_of(*axes) @ directions.T + phases).sum(-1) - 9
+
+
+def components(vertices: Tensor, faces: Tensor) -> set[frozenset[tuple[int, int, int]]]:
+    """The connected parts of a mesh, each as where its triangles are, in 64ths of a cube."""
+    pairs = faces[:, [0, 1, 1, 2]].reshape(-1, 2).numpy()
+    joined = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), (len(vertices), len(vertices)))
+    labels = connected_components(joined, directed=False)[1][faces[:, 0]].tolist()
+    places = (vertices[faces].mean(1) * 64).round().long().tolist()
+    parts: dict[int, set[tuple[int, int, int]]] = {}
+    for label, (x, y, z) in zip(labels, places, strict=True):
+        parts.setdefault(label, set()).add((x, y, z))
+    return {frozenset(part) for part in parts.values()}
+
+
+def both(
+    density: DensityOnGrid, n: int, coarse: int, block: int, layers: int, level: float = 0.0
+) -> tuple[Triangles, Triangles]:
+    """The sparse grid's triangles, made from slabs of so many layers of cubes, and the whole grid's."""
+    axis = torch.linspace(-1, 1, n)
+    slabs = SparseGrid(density, axis, level, coarse, block).slabs(layers * n * n)
+    return module._triangulate_slabs(slabs, level), module._triangulate(density(axis, axis, axis), level)
+
+
+@pytest.mark.parametrize("density", [two_balls, torus, wire, noise, lattice])
 @pytest.mark.parametrize(("n", "coarse", "block"), [(41, 11, 8), (50, 17, 6), (33, 9, 16)])
 def test_the_sparse_surface_is_the_whole_grids(density, n, coarse, block):
-    axis = torch.linspace(-1, 1, n)
-    grid = SparseGrid(density, axis, 0.01, coarse, block)
-    vertices, faces = module._triangulate_slabs(grid.slabs(12 * n * n), 0.01)
-    expected, expected_faces = module._triangulate(density(axis, axis, axis), 0.01)
-    same_mesh(vertices, faces, expected, expected_faces, atol=1e-4)
+    level = 0.0 if density is lattice else 0.01
+    for layers in (1, 12):
+        (vertices, faces), (expected, expected_faces) = both(density, n, coarse, block, layers, level)
+        assert torch.equal(faces, expected_faces)
+        torch.testing.assert_close(vertices, expected, atol=2e-5, rtol=0)
+
+
+def test_a_component_is_found_whole_or_not_at_all():
+    """Also where it goes on through a cube at an edge of blocks, whose faces don't show it."""
+    found, expected = (components(*triangles) for triangles in both(rough, 49, 13, 8, 48))
+    assert found <= expected
+    assert len(found) > 100
 
 
 def test_few_points_are_evaluated_each_once():
@@ -59,6 +104,7 @@ def test_few_points_are_evaluated_each_once():
     grid = SparseGrid(counted, axis, 0.0, 33, 8)
     fine = torch.cat(asked[1:])
     assert len(fine) == grid.evaluated_points < 0.2 * 129**3
+    assert len(asked[0]) == 33**3
     assert len(torch.unique(fine, dim=0)) == len(fine)
 
 
@@ -71,10 +117,9 @@ def test_a_component_that_the_coarse_grid_misses_is_followed_where_it_is_joined(
         ball = 0.2 - torch.hypot(torch.hypot(x + 0.6, y), z)
         return torch.maximum(stick, ball)
 
-    axis = torch.linspace(-1, 1, 65)
-    vertices, faces = module._triangulate_slabs(SparseGrid(lollipop, axis, 0.0, 9, 8).slabs(10**6), 0.0)
-    expected, expected_faces = module._triangulate(lollipop(axis, axis, axis), 0.0)
-    same_mesh(vertices, faces, expected, expected_faces, atol=1e-4)
+    (vertices, faces), (expected, expected_faces) = both(lollipop, 65, 9, 8, 20)
+    assert torch.equal(faces, expected_faces)
+    torch.testing.assert_close(vertices, expected, atol=2e-5, rtol=0)
 
 
 def test_large_resolutions_take_the_sparse_way_and_give_the_same_mesh(monkeypatch):
