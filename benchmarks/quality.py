@@ -4,7 +4,7 @@
 
 For held-out procedural objects, and for the mesh files (y up, front +z) of a folder, it makes meshes
     from six true views     by the reconstruction model, and by the visual hull of the same views,
-    from one true picture   by the whole chain, and as a ball of the silhouette's size,
+    from one true picture   by the whole chain (with several seeds, each counted), and as a ball of the silhouette's size,
 and prints Chamfer distance and F-scores (each mesh moved and scaled into [-1, 1]^3 by its own bounding box, 16,000
 points on each, mean of both directions, not squared), PSNR and SSIM of four other views at 128 pixels, and seconds. The
 chain's mesh is brought to the true bounding box's centre and size before its pictures are taken: one picture tells
@@ -15,6 +15,7 @@ import argparse
 import logging
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -97,34 +98,36 @@ def cut_out(views: Views, masks: torch.Tensor) -> Image.Image:
     return to_pil(torch.cat([color, mask]))
 
 
-def attempts(chain: Chain | None, true: Mesh, size_px: int, seed: int) -> dict[tuple[str, str], Callable[[], Mesh]]:
-    """What is to be made, by (given, method); each call makes one mesh."""
+def attempts(chain: Chain | None, true: Mesh, size_px: int, seeds: range) -> list[tuple[str, str, Callable[[], Mesh]]]:
+    """What is to be made: given, method, and what makes one mesh."""
     views, masks = true_views(true, six_view_cameras(), size_px)
     query, query_mask = true_views(true, query_camera(), PHOTO_SIZE_PX)
     photo = cut_out(query, query_mask)
-    made: dict[tuple[str, str], Callable[[], Mesh]] = {}
+    made: list[tuple[str, str, Callable[[], Mesh]]] = []
     if chain is not None:
-        made["six views", "reconstruction"] = lambda: chain.reconstruct(views)
-    made["six views", "visual hull"] = lambda: visual_hull(views, masks)
+        made.append(("six views", "reconstruction", lambda: chain.reconstruct(views)))
+    made.append(("six views", "visual hull", lambda: visual_hull(views, masks)))
     if chain is not None:
-        made["one picture", "whole chain"] = lambda: match_box(chain(photo, seed=seed).mesh, true)
-    made["one picture", "ball"] = lambda: silhouette_ball(query.images[0], query_mask[0], query_camera())
+        for seed in seeds:
+            make = partial(lambda seed: match_box(chain(photo, seed=seed).mesh, true), seed)
+            made.append(("one picture", "whole chain", make))
+    made.append(("one picture", "ball", lambda: silhouette_ball(query.images[0], query_mask[0], query_camera())))
     return made
 
 
 def measure(
-    chain: Chain | None, group: str, name: str, true: Mesh, size_px: int, seed: int
+    chain: Chain | None, group: str, name: str, true: Mesh, size_px: int, seeds: range
 ) -> tuple[list[Record], list[Mesh]]:
     """Records of one object, and the meshes that were made of it."""
     records, meshes = [], []
-    for (given, method), make in attempts(chain, true, size_px, seed).items():
+    for given, method, make in attempts(chain, true, size_px, seeds):
         start = time.perf_counter()
         try:
             mesh = make()
         except EmptySurfaceError:
             mesh = None
         seconds = time.perf_counter() - start
-        scores = None if mesh is None else evaluate_reconstruction(mesh.to("cpu"), true, seed=seed)
+        scores = None if mesh is None else evaluate_reconstruction(mesh.to("cpu"), true, seed=seeds.start)
         records.append(Record(group, name, given, method, scores, seconds))
         if mesh is not None:
             meshes.append(mesh.to("cpu"))
@@ -151,7 +154,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--objects", type=int, default=32, help="held-out procedural objects (default 32)")
     parser.add_argument("--meshes", type=Path, help="folder of mesh files, y up")
     parser.add_argument("--size-px", type=int, default=96, help="side of the six true views (default 96)")
-    parser.add_argument("--seed", type=int, default=0, help="of the chain's noise and of the surface points")
+    parser.add_argument("--seed", type=int, default=0, help="the first of the chain's noise, and of the surface points")
+    parser.add_argument("--seeds", type=int, default=3, help="the chain runs with this many seeds (default 3)")
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     parser.add_argument("--pictures", type=Path, help="folder for a sheet per object: truth, then each mesh in turn")
     return parser.parse_args()
@@ -161,10 +165,13 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.objects < 0 or arguments.size_px < 1 or (arguments.objects == 0 and arguments.meshes is None):
         raise InputError("nothing to measure: give --objects 1 or more, or --meshes FOLDER, and a positive --size-px")
     total = arguments.objects + (len(mesh_files(arguments.meshes)) if arguments.meshes else 0)
+    if arguments.seeds < 1:
+        raise InputError("--seeds must be 1 or more")
+    seeds = range(arguments.seed, arguments.seed + arguments.seeds)
     chain = load_chain(arguments.model)
     records: list[Record] = []
     for group, name, true in tqdm(objects(arguments.objects, arguments.meshes), total=total):
-        new, meshes = measure(chain, group, name, true, arguments.size_px, arguments.seed)
+        new, meshes = measure(chain, group, name, true, arguments.size_px, seeds)
         records += new
         if arguments.pictures:
             write_sheet(arguments.pictures / f"{name}.png", [true, *meshes])
