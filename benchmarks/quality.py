@@ -4,7 +4,7 @@
 
 For held-out procedural objects, and for the mesh files (y up, front +z) of a folder, it makes meshes
     from six true views     by the reconstruction model, and by the visual hull of the same views,
-    from one true picture   by the whole chain (with several seeds, each counted), and as a ball of the silhouette's size,
+    from one true picture   by the whole chain (several seeds, all counted), and as a ball of the silhouette's size,
 and prints Chamfer distance and F-scores (each mesh moved and scaled into [-1, 1]^3 by its own bounding box, 16,000
 points on each, mean of both directions, not squared), PSNR and SSIM of four other views at 128 pixels, and seconds. The
 chain's mesh is brought to the true bounding box's centre and size before its pictures are taken: one picture tells

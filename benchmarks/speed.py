@@ -79,11 +79,20 @@ def matrix_rate() -> float:
     return 2 * RATE_SIZE**3 / min(times)
 
 
+def attention_flops(
+    query: torch.Size, key: torch.Size, value: torch.Size, *_: object, out_shape: object = None, **__: object
+) -> int:
+    """Of the two matrix products in attention, from shapes (batch, heads, tokens, channels)."""
+    batch, heads, n, channels = query
+    return 2 * batch * heads * n * key[2] * (channels + value[3])
+
+
 def measure(stage: Callable[[], Any], repeats: int, rate: float | None = None) -> tuple[dict[str, float], Any]:
     """Median seconds and peak memory of a stage, its floor and the ratio to it if a rate is given; and its result."""
     floor = None
     if rate is not None:
-        with FlopCounterMode(display=False) as counter:
+        attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}  # unknown to torch
+        with FlopCounterMode(display=False, custom_mapping=attention) as counter:
             stage()
         floor = counter.get_total_flops() / rate
     seconds, peak, result = [], 0, None

@@ -11,6 +11,10 @@ from instantmesh.lrm.triplane import PlaneAxes, linear_on_grid, sample_planes
 
 _HIDDEN = 64
 _CUBE_WEIGHT_SCALE = 0.1
+_CPU_POINTS = (65_536, 8_192)
+_GPU_POINTS = (4_194_304, 4_194_304)
+"""Points of a grid whose first layer, and whose other layers, are computed at once. On a CPU the hidden values of 8,192
+points (2 MB) stay in its cache from layer to layer, which is several times as fast as half a million at once."""
 
 
 def head(
@@ -159,9 +163,15 @@ def _net_on_grid(
     z: Float[Tensor, " nz"],
     axes: PlaneAxes,
 ) -> Float[Tensor, "nx ny nz"]:
-    """The first output of a head on the grid x x y x z: its first layer separably, the rest slab by slab."""
+    """The first output of a head on the grid x x y x z: its first layer separably, the rest chunk by chunk."""
     first, rest, last = net[0], net[1:-1], net[-1]
     assert isinstance(first, nn.Linear)
     assert isinstance(last, nn.Linear)
-    slabs = linear_on_grid(planes, first, x, y, z, axes)
-    return torch.cat([rest(hidden) @ last.weight[0] + last.bias[0] for hidden in slabs])
+    slab_points, chunk_points = _CPU_POINTS if planes.device.type == "cpu" else _GPU_POINTS
+    values = planes.new_empty(len(x), len(y), len(z))  # small results between large ones split memory
+    start = 0
+    for hidden in linear_on_grid(planes, first, x, y, z, axes, slab=max(1, slab_points // (len(y) * len(z)))):
+        chunks = [rest(chunk) @ last.weight[0] + last.bias[0] for chunk in hidden.flatten(0, 2).split(chunk_points)]
+        values[start : start + len(hidden)] = torch.cat(chunks).view(hidden.shape[:3])
+        start += len(hidden)
+    return values

@@ -78,9 +78,9 @@ def linear_on_grid(
     y: Float[Tensor, " ny"],
     z: Float[Tensor, " nz"],
     axes: PlaneAxes,
-    slab: int = 8,
+    slab: int,
 ) -> Iterator[Float[Tensor, "s ny nz k"]]:
-    """Outputs of a linear layer of the features on the grid x x y x z, in slabs along x.
+    """Outputs of a linear layer of the features on the grid x x y x z, in slabs of `slab` layers along x.
 
     Each plane depends on two of the three coordinates, so the grid's three faces are sampled once each, and its values
     are broadcast sums (exact shortcut 3).
