@@ -91,7 +91,8 @@ def linear_on_grid(
         sampled = grid_sample(plane[None], grid[None], mode="bilinear", padding_mode="zeros", align_corners=False)[0]
         values = sampled.permute(1, 2, 0) if first < second else sampled.permute(2, 1, 0)
         maps.append(values.unsqueeze(3 - first - second))  # size 1 along the axis this plane doesn't see
+    if layer.bias is not None:
+        maps[0] = maps[0] + layer.bias
     for start in range(0, len(x), slab):
         part = [m if m.shape[0] == 1 else m[start : start + slab] for m in maps]
-        total = part[0] + part[1] + part[2]
-        yield total if layer.bias is None else total + layer.bias
+        yield (part[0] + part[1]).add_(part[2])  # any two planes see all three axes
