@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from reference_sizes import dino, lrm_triplane
 from safetensors.torch import load_file
 from torch import Tensor
 
 from instantmesh.cameras import rays
-from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
+from instantmesh.config import InstantMeshConfig
 from instantmesh.evaluation.mesh_matching import same_mesh
 from instantmesh.lrm.heads import RadianceField, SurfaceField, activate_density
 from instantmesh.lrm.instantmesh import InstantMesh
@@ -81,25 +82,10 @@ def meshes(
 def tiny_model(folder: Path, representation: Literal["mesh", "nerf"], weights: dict[str, Tensor]) -> InstantMesh:
     """The small model whose sizes `instant_tiny.config.json` gives."""
     sizes = json.loads((folder / "instant_tiny.config.json").read_text())
-    vit, lrm = sizes["dino"], sizes["lrm"]
     config = InstantMeshConfig(
         representation=representation,
-        encoder=ViTConfig(
-            hidden_size=vit["hidden_size"],
-            layers=vit["num_hidden_layers"],
-            heads=vit["num_attention_heads"],
-            mlp_size=vit["intermediate_size"],
-            patch_size=vit["patch_size"],
-            trained_grid=vit["image_size"] // vit["patch_size"],
-            norm_eps=vit["layer_norm_eps"],
-        ),
-        triplane=TriplaneConfig(
-            dim=lrm["transformer_dim"],
-            layers=lrm["transformer_layers"],
-            heads=lrm["transformer_heads"],
-            low_res=lrm["triplane_low_res"],
-            channels=lrm["triplane_dim"],
-        ),
+        encoder=dino(sizes["dino"], camera_modulation=True),
+        triplane=lrm_triplane(sizes["lrm"]),
         samples_per_ray=sizes["rendering_samples_per_ray"],
         grid_resolution=sizes["grid_res"],
         grid_scale=sizes["grid_scale"],

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 import torch
+from reference_sizes import dino, lrm_triplane
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -37,21 +38,12 @@ def _fill(model: ReconstructionModel, path: Path) -> None:
 def triposr_model(folder: Path) -> TripoSR:
     """The small TripoSR whose sizes `triposr_tiny.config.json` gives."""
     sizes = json.loads((folder / "triposr_tiny.config.json").read_text())
-    config, vit = sizes["cfg"], sizes["dino"]
+    config = sizes["cfg"]
     backbone, decoder, renderer = config["backbone"], config["decoder"], config["renderer"]
     model = TripoSR(
         TripoSRConfig(
             image_size_px=config["cond_image_size"],
-            encoder=ViTConfig(
-                hidden_size=vit["hidden_size"],
-                layers=vit["num_hidden_layers"],
-                heads=vit["num_attention_heads"],
-                mlp_size=vit["intermediate_size"],
-                patch_size=vit["patch_size"],
-                trained_grid=vit["image_size"] // vit["patch_size"],
-                norm_eps=vit["layer_norm_eps"],
-                camera_modulation=False,
-            ),
+            encoder=dino(sizes["dino"], camera_modulation=False),
             triplane=TriplaneConfig(
                 dim=backbone["in_channels"],
                 layers=backbone["num_layers"],
@@ -135,13 +127,7 @@ def openlrm_model(folder: Path) -> OpenLRM:
                 layer_scale=True,
                 camera_modulation=False,
             ),
-            triplane=TriplaneConfig(
-                dim=config["transformer_dim"],
-                layers=config["transformer_layers"],
-                heads=config["transformer_heads"],
-                low_res=config["triplane_low_res"],
-                channels=config["triplane_dim"],
-            ),
+            triplane=lrm_triplane(config),
             camera_size=config["camera_embed_dim"],
             samples_per_ray=config["rendering_samples_per_ray"],
         )

@@ -3,7 +3,7 @@
 import difflib
 from os import PathLike
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
@@ -104,7 +104,16 @@ def read_config(path: str | PathLike[str], kind: type[Config]) -> Config:
     Raises:
         ConfigError: unreadable, an unknown key (the nearest known one is named), or a value out of range.
     """
-    import yaml
+    return parse_config(read_mapping(path), kind, source=str(path))
+
+
+def read_mapping(path: str | PathLike[str]) -> dict[str, Any]:
+    """Keys and values of a YAML or JSON file.
+
+    Raises:
+        ConfigError: unreadable, or something else than keys and values.
+    """
+    import yaml  # which reads JSON, too
 
     try:
         values = yaml.safe_load(Path(path).read_text())
@@ -112,7 +121,7 @@ def read_config(path: str | PathLike[str], kind: type[Config]) -> Config:
         raise ConfigError(f"can't read {path}: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold keys and values")
-    return parse_config(values, kind, source=str(path))
+    return values
 
 
 def parse_config(values: dict, kind: type[Config], source: str = "configuration") -> Config:

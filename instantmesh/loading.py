@@ -59,12 +59,9 @@ def load_reconstruction(
     elif (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
         checkpoint, config = folder / "model.safetensors", openlrm_config(folder / "config.json")
     else:
-        checkpoint = _single_checkpoint(folder)
-        variant = hub.identify(hub.load_official(checkpoint, cache_dir))
-        if variant is None:
-            raise CheckpointError(f"{checkpoint} isn't one of the known variants")
-        config = named_config(variant)
-    return _load(config, hub.load_official(checkpoint, cache_dir), device, dtype)
+        checkpoint, config = _single_checkpoint(folder), None
+    official = hub.load_official(checkpoint, cache_dir)
+    return _load(config or _identified_config(official, checkpoint), official, device, dtype)
 
 
 def named_config(name: str) -> ReconstructionConfig:
@@ -117,6 +114,14 @@ def _folder(name: str) -> Path | None:
     if name in hub.MODELS and any(part.role == "embedded" for part in hub.MODELS[name].parts):
         return hub.asset_folder("weights") / name
     return None
+
+
+def _identified_config(official: dict[str, Tensor], checkpoint: Path) -> ReconstructionConfig:
+    """The configuration of the model in the registry whose tensors these are."""
+    variant = hub.identify(official)
+    if variant is None:
+        raise CheckpointError(f"{checkpoint} isn't one of the known variants")
+    return named_config(variant)
 
 
 def _single_checkpoint(folder: Path) -> Path:

@@ -1,10 +1,9 @@
 """From the systems' own configuration files to ours."""
 
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from instantmesh.config import OpenLRMConfig, TripoSRConfig, ViTConfig, parse_config
+from instantmesh.config import OpenLRMConfig, TripoSRConfig, ViTConfig, parse_config, read_mapping
 from instantmesh.errors import ConfigError
 
 _DINO = {"facebook/dino-vitb16": ViTConfig(camera_modulation=False)}
@@ -37,7 +36,7 @@ def triposr_config(path: str | PathLike[str]) -> TripoSRConfig:
     Raises:
         ConfigError: unreadable, a setting is missing, or has a value that isn't known here.
     """
-    values = _read(path)
+    values = read_mapping(path)
     backbone, decoder, renderer = (_entry(values, key, path, dict) for key in ("backbone", "decoder", "renderer"))
     tokenizer, upsampler, pictures = (
         _entry(values, key, path, dict) for key in ("tokenizer", "post_processor", "image_tokenizer")
@@ -66,7 +65,7 @@ def triposr_config(path: str | PathLike[str]) -> TripoSRConfig:
 
 def openlrm_config(path: str | PathLike[str]) -> OpenLRMConfig:
     """Read OpenLRM's `config.json`. Errors as in `triposr_config`."""
-    values = _read(path)
+    values = read_mapping(path)
     ours = {
         "image_size_px": _known(_OPENLRM_IMAGE_SIZE_PX, values, "transformer_dim", path),
         "encoder": _known(_DINOV2, values, "encoder_model_name", path),
@@ -81,18 +80,6 @@ def openlrm_config(path: str | PathLike[str]) -> OpenLRMConfig:
         "samples_per_ray": _entry(values, "rendering_samples_per_ray", path),
     }
     return parse_config(ours, OpenLRMConfig, source=str(path))
-
-
-def _read(path: str | PathLike[str]) -> dict[str, Any]:
-    import yaml  # which reads JSON as well
-
-    try:
-        values = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"can't read {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold keys and values")
-    return values
 
 
 def _entry(values: dict[str, Any], key: str, path: str | PathLike[str], kind: type = int) -> Any:

@@ -41,11 +41,6 @@ class InstantMesh(ReconstructionModel):
         self.upsampler = upsampler(planes.dim, planes.channels)
         self.head = (SurfaceHead if config.representation == "mesh" else RadianceHead)(planes.channels)
 
-    def tokens(
-        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
-    ) -> Float[Tensor, "b m d"]:
-        return self.encoder(images, cameras)
-
     def planes(
         self, tokens: Float[Tensor, "b m d"], cameras: Float[Tensor, "b v 16"] | None
     ) -> Float[Tensor, "b 3 c high high"]:

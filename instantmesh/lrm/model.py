@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 from instantmesh.config import ReconstructionConfig
 from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.lrm.official import Names, from_official, to_official
+from instantmesh.lrm.vit import ViT
 from instantmesh.structures import Cameras
 
 
@@ -18,6 +19,7 @@ class ReconstructionModel(nn.Module, ABC):
 
     Attributes:
         config: sizes.
+        encoder: pictures, and cameras where they modulate it, to tokens.
         system: what messages call it.
         official_names: how the official checkpoint calls our tensors, see `lrm.official`.
         unused_official: starts of names in official checkpoints that the model has no use for.
@@ -26,6 +28,7 @@ class ReconstructionModel(nn.Module, ABC):
     """
 
     config: ReconstructionConfig
+    encoder: ViT
     system: ClassVar[str]
     official_names: ClassVar[Names]
     unused_official: ClassVar[tuple[str, ...]] = ()
@@ -43,11 +46,11 @@ class ReconstructionModel(nn.Module, ABC):
         """
         return self.planes(self.tokens(images, cameras), cameras)
 
-    @abstractmethod
     def tokens(
         self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
     ) -> Float[Tensor, "b m d"]:
-        """The encoder's part of `forward`."""
+        """The encoder's part of `forward`; an encoder that no camera modulates doesn't look at them."""
+        return self.encoder(images, cameras)
 
     @abstractmethod
     def planes(

@@ -62,11 +62,6 @@ class OpenLRM(ReconstructionModel):
         self.upsampler = DeconvUpsampler(planes.dim, planes.channels)
         self.head = RadianceHead(planes.channels)
 
-    def tokens(
-        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
-    ) -> Float[Tensor, "b m d"]:
-        return self.encoder(images)
-
     def planes(
         self, tokens: Float[Tensor, "b m d"], cameras: Float[Tensor, "b v 16"] | None
     ) -> Float[Tensor, "b 3 c high high"]:

@@ -58,11 +58,6 @@ class TripoSR(ReconstructionModel):
             color=torch.sigmoid,
         )
 
-    def tokens(
-        self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None
-    ) -> Float[Tensor, "b m d"]:
-        return self.encoder(images)
-
     def planes(
         self, tokens: Float[Tensor, "b m d"], cameras: Float[Tensor, "b v 16"] | None
     ) -> Float[Tensor, "b 3 c high high"]:
