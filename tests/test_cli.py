@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from instantmesh import cli
 from instantmesh.cameras import six_view_cameras, spherical_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, random_object
+from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.structures import Views
 from instantmesh.view_files import write_views
@@ -21,7 +21,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
     for index in (6, 8):
-        picture = ObjectRenderer(random_object(HELD_OUT_SEED + index)).pictures(camera, 96)[0]
+        picture = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + index))).pictures(camera, 96)[0]
         Image.fromarray(picture).save(folder / f"photo{index}.png")
     return folder
 
@@ -56,7 +56,7 @@ def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, cap
 
 
 def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):
-    images = ObjectRenderer(random_object(HELD_OUT_SEED + 6)).supervision(six_view_cameras(), 64).images
+    images = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).views(six_view_cameras(), 64).images
     views = Views(images.clamp(0, 1), six_view_cameras())
     views.save(tmp_path / "views.png")
     write_views(views, tmp_path / "folder")

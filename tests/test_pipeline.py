@@ -21,7 +21,7 @@ from instantmesh import (
     Views,
 )
 from instantmesh.cameras import six_view_cameras, spherical_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, random_object
+from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.render.raster import render_mesh
 
@@ -35,13 +35,13 @@ def pipeline() -> Pipeline:
 def photo() -> Image.Image:
     """A held-out object, cut out."""
     camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
-    return Image.fromarray(ObjectRenderer(random_object(HELD_OUT_SEED + 6)).pictures(camera, 200)[0])
+    return Image.fromarray(ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).pictures(camera, 200)[0])
 
 
 @pytest.fixture(scope="module")
 def truth() -> tuple[Views, torch.Tensor]:
-    renderer = ObjectRenderer(random_object(HELD_OUT_SEED + 6))
-    pictures = renderer.supervision(six_view_cameras(), 96)
+    renderer = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6)))
+    pictures = renderer.views(six_view_cameras(), 96)
     return Views(pictures.images.clamp(0, 1), six_view_cameras()), pictures.mask
 
 
@@ -63,7 +63,7 @@ def test_any_number_of_views_and_poses(pipeline, truth):
     views, _ = truth
     assert len(pipeline.reconstruct(views[[0, 2, 4, 5]]).faces) > 100
     other = spherical_cameras([0.0, 75.0, 190.0], [5.0, 40.0, 0.0], radius=3.5, fov_deg=40.0)
-    pictures = ObjectRenderer(random_object(HELD_OUT_SEED + 6)).supervision(other, 50).images
+    pictures = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).views(other, 50).images
     assert len(pipeline.reconstruct(Views(pictures.clamp(0, 1), other)).faces) > 100
 
 

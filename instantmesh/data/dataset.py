@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, random_object
-from instantmesh.data.rendering import ObjectRenderer, query_picture
+from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
+from instantmesh.data.rendering import ObjectRenderer, query_camera
+from instantmesh.data.samples import geometry_samples
 from instantmesh.errors import InputError
 
 
@@ -83,12 +84,13 @@ def _allocate(folder: Path, seeds: NDArray[np.int64], size_px: int) -> None:
 
 
 def _row(seed: int, size_px: int) -> dict[str, NDArray]:
-    renderer = ObjectRenderer(random_object(seed))
+    obj = random_object(seed)
+    surface = ProceduralSurface(obj)
+    renderer = ObjectRenderer(surface)
     rng = np.random.default_rng([seed, 1])
-    pictures = np.concatenate(
-        [query_picture(renderer, rng, size_px)[None], renderer.pictures(six_view_cameras(), size_px)]
-    )
-    return {"pictures": pictures, **asdict(renderer.samples(rng))}
+    query = query_camera(surface.vertices, rng)
+    pictures = np.concatenate([renderer.pictures(cameras, size_px) for cameras in (query, six_view_cameras())])
+    return {"pictures": pictures, **asdict(geometry_samples(obj, rng))}
 
 
 def _write_row(job: tuple[str, int, int, int]) -> None:

@@ -109,7 +109,7 @@ class ProceduralObject:
         """Signed distance (p,) to the union: exact outside; inside its magnitude is a lower bound."""
         return np.min([part.distance(points)[0] for part in self.parts], axis=0)
 
-    def surface(self, points: Array) -> tuple[Array, Array, Array]:
+    def nearest(self, points: Array) -> tuple[Array, Array, Array]:
         """Signed distances (p,), normals (p, 3) and lit colours (p, 3) in [0, 1] of the nearest surface."""
         every = [part.distance(points) for part in self.parts]
         distances = np.stack([distance for distance, _ in every])
@@ -136,6 +136,23 @@ class ProceduralObject:
             owner.append(np.full(len(f), index))
             start += len(v)
         return np.concatenate(vertices), np.concatenate(faces), np.concatenate(owner)
+
+
+class ProceduralSurface:
+    """What rays meet on an object, a `rendering.Surface`: all parts' triangles, with exact normals and colours."""
+
+    def __init__(self, obj: ProceduralObject) -> None:
+        self._object = obj
+        self.vertices, self.faces, self._owner = obj.triangles()
+
+    def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
+        """Lit colours (p, 3) and unit normals (p, 3) at points on faces."""
+        part_index = self._owner[face]
+        normals = np.zeros_like(points)
+        for index in np.unique(part_index):
+            chosen = part_index == index
+            normals[chosen] = self._object.parts[index].distance(points[chosen])[1]
+        return self._object.colors(points, normals, part_index), normals
 
 
 def random_object(seed: int) -> ProceduralObject:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from instantmesh.cameras import rotate_about_up, spherical_cameras
 from instantmesh.data.dataset import ProceduralDataset
-from instantmesh.data.procedural import random_object
-from instantmesh.data.rendering import ObjectRenderer, Supervision
+from instantmesh.data.procedural import ProceduralSurface, random_object
+from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.views import ObjectViews
 from instantmesh.errors import EmptySurfaceError
 from instantmesh.lrm.heads import SurfaceField, SurfaceHead
 from instantmesh.lrm.instantmesh import InstantMesh
@@ -66,7 +67,9 @@ def rendering_losses(
         except EmptySurfaceError:
             continue
         truth = _turned(
-            ObjectRenderer(random_object(int(batch.seeds[index]))).supervision(cameras, config.picture_size_px),
+            ObjectRenderer(ProceduralSurface(random_object(int(batch.seeds[index])))).views(
+                cameras, config.picture_size_px
+            ),
             batch.angle[index],
         )
         turned = rotate_about_up(cameras, batch.angle[index].cpu().expand(config.views))
@@ -80,7 +83,7 @@ def surface_losses(
     field: SurfaceField,
     surface: ExtractedSurface,
     cameras: Cameras,
-    truth: Supervision,
+    truth: ObjectViews,
     config: RenderingTrainingConfig,
 ) -> dict[str, Tensor]:
     """Picture losses and regularisers of one extracted surface."""
@@ -123,8 +126,8 @@ def _supervising_cameras(config: RenderingTrainingConfig, rng: np.random.Generat
     return spherical_cameras(azimuth.tolist(), elevation.tolist(), radius=4.0, fov_deg=config.fov_deg)
 
 
-def _turned(truth: Supervision, angle: Float[Tensor, ""]) -> Supervision:
+def _turned(truth: ObjectViews, angle: Float[Tensor, ""]) -> ObjectViews:
     """World-space normals turn with the object."""
     x, y, z = truth.normal.unbind(1)
     normal = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y, z], dim=1)
-    return Supervision(truth.images, truth.mask, truth.depth, normal)
+    return ObjectViews(truth.images, truth.mask, truth.depth, normal, truth.cameras)

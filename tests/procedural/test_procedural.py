@@ -6,8 +6,9 @@ import torch
 
 from instantmesh.cameras import project, six_view_cameras, spherical_cameras
 from instantmesh.data.dataset import ProceduralDataset, write_dataset
-from instantmesh.data.procedural import HELD_OUT_SEED, polygon_distance, random_object
-from instantmesh.data.rendering import ObjectRenderer, query_picture
+from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, polygon_distance, random_object
+from instantmesh.data.rendering import ObjectRenderer, query_camera
+from instantmesh.data.samples import geometry_samples
 from instantmesh.errors import InputError
 
 SEEDS = range(HELD_OUT_SEED, HELD_OUT_SEED + 25)
@@ -54,8 +55,7 @@ def test_uniform_scale_gives_exact_distances():
     rng = np.random.default_rng(0)
     for seed in SEEDS:
         obj = random_object(seed)
-        renderer = ObjectRenderer(obj)
-        samples = renderer.samples(rng, near=10, uniform=10, surface=60)
+        samples = geometry_samples(obj, rng, near=10, uniform=10, surface=60)
         points = samples.surface_points.astype(np.float32)
         normals = samples.surface_normals.astype(np.float32) / 127
         assert np.abs(samples.surface_distances.astype(np.float32)).max() < 0.02
@@ -75,10 +75,10 @@ def test_objects_are_seeded_and_fit_the_unit_sphere():
 def test_pictures_show_what_the_samples_say():
     """Surface points that a camera sees first project onto pixels of their own colour and depth."""
     obj = random_object(HELD_OUT_SEED + 3)
-    renderer = ObjectRenderer(obj)
+    renderer = ObjectRenderer(ProceduralSurface(obj))
     cameras = six_view_cameras()[[0]]
-    truth = renderer.supervision(cameras, 128)
-    samples = renderer.samples(np.random.default_rng(0), surface=400)
+    truth = renderer.views(cameras, 128)
+    samples = geometry_samples(obj, np.random.default_rng(0), surface=400)
     points = torch.from_numpy(samples.surface_points.astype(np.float32))
     uv, depth = project(points, cameras)
     column, row = (uv[0] * 128).long().clamp(0, 127).unbind(-1)
@@ -96,7 +96,9 @@ def test_pictures_show_what_the_samples_say():
 
 def test_query_pictures_are_centred_at_85_percent():
     for seed in SEEDS:
-        picture = query_picture(ObjectRenderer(random_object(seed)), np.random.default_rng(seed), 100)
+        surface = ProceduralSurface(random_object(seed))
+        camera = query_camera(surface.vertices, np.random.default_rng(seed))
+        picture = ObjectRenderer(surface).pictures(camera, 100)[0]
         rows, columns = np.nonzero(picture[..., 3] > 127)
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
         assert max(height, width) == pytest.approx(85, abs=2)
@@ -115,7 +117,7 @@ def test_mirrored_objects_look_mirrored():
             continue
         found += 1
         cameras = spherical_cameras([35.0, -35.0], [10.0, 10.0], radius=4.0, fov_deg=30.0)
-        left, right = ObjectRenderer(obj).pictures(cameras, 48)[..., 3].astype(float) / 255
+        left, right = ObjectRenderer(ProceduralSurface(obj)).pictures(cameras, 48)[..., 3].astype(float) / 255
         both = np.minimum(left, right[:, ::-1]).sum() / np.maximum(left, right[:, ::-1]).sum()
         assert both > 0.6  # the first part may be askew
     assert found > 5
