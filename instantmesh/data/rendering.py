@@ -17,14 +17,17 @@ QUERY_FOREGROUND_RATIO = 0.85  # how pictures are cropped for the multiview stag
 
 @runtime_checkable
 class Surface(Protocol):
-    """Triangles that know their colours: a procedural object, or a model from a file.
+    """Triangles that know their colours: a procedural object, or a model from a file."""
 
-    Attributes:
-        vertices: (v, 3) float32, world frame. faces: (f, 3) int64.
-    """
+    @property
+    def vertices(self) -> Array:
+        """(v, 3) float32, world frame."""
+        ...
 
-    vertices: Array
-    faces: NDArray[np.integer]
+    @property
+    def faces(self) -> NDArray[np.int64]:
+        """(f, 3), counter-clockwise seen from outside."""
+        ...
 
     def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
         """Colours (p, 3), sRGB in [0, 1], and outward unit normals (p, 3) at points (p, 3) on faces (p,).
