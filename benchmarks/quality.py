@@ -67,7 +67,7 @@ def procedural_mesh(seed: int) -> Mesh:
     distances = [torch.from_numpy(obj.distance(chunk.numpy())) for chunk in points[near].split(1 << 16)]
     inside[near] = -torch.cat(distances).float()
     vertices, faces = marching_cubes(inside.view((_TRUE_GRID,) * 3), 0.0, (-_TRUE_BOUND, _TRUE_BOUND))
-    colors = torch.from_numpy(obj.surface(vertices.numpy())[2]).float()
+    colors = torch.from_numpy(obj.nearest(vertices.numpy())[2]).float()
     return Mesh(vertices, faces, colors.clamp(0, 1))
 
 
