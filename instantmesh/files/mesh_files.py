@@ -29,6 +29,11 @@ def srgb_to_linear(colors: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
 
 
+def linear_to_srgb(colors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The sRGB transfer function (IEC 61966-2-1), values in [0, 1]: the inverse of `srgb_to_linear`."""
+    return np.where(colors <= 0.0031308, colors * 12.92, 1.055 * np.maximum(colors, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
 def write_mesh(
     path: str | PathLike[str],
     vertices: NDArray[np.floating],

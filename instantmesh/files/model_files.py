@@ -1,0 +1,182 @@
+"""Models of other people from files: their parts with textures, colours and normals, in the world frame.
+
+What is read: triangles, their places in the scene, the first set of texture coordinates, the base colour (texture,
+factor, vertex colours) and normals. What isn't: alpha (a cut-out leaf is drawn whole), metalness, roughness and normal
+maps, animation and skins (models stand in the pose that their nodes give).
+"""
+
+import functools
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from instantmesh.errors import InputError, InstantMeshError, MissingFileError
+from instantmesh.files.mesh_files import gltf_to_world, linear_to_srgb
+
+Array = NDArray[np.floating]
+
+MODEL_ENDINGS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
+_OBJ_DEFAULT = (102, 102, 102, 255)  # trimesh's diffuse colour of a material that has none
+_GREY = 0.8
+_LIGHT = np.array((1.0, 0.5, 2.0)) / np.linalg.norm((1.0, 0.5, 2.0))  # towards the light, world frame
+_SHADE = 0.6
+
+
+@dataclass(frozen=True)
+class ModelPart:
+    """Triangles of one material.
+
+    Attributes:
+        vertices: (v, 3) world frame. faces: (f, 3), counter-clockwise seen from outside.
+        uv: (v, 2) texture coordinates, origin bottom left; None without a texture.
+        texture: (h, w, 3) uint8 sRGB, or None.
+        colors: (v, 3) sRGB in [0, 1]; they multiply the texture. None: the texture alone.
+        normals: (v, 3) of unit length, from the file; None where it has none.
+    """
+
+    vertices: Array
+    faces: NDArray[np.int64]
+    uv: Array | None
+    texture: NDArray[np.uint8] | None
+    colors: Array | None
+    normals: Array | None
+
+
+def read_model(path: str | PathLike[str]) -> list[ModelPart]:
+    """Read a model whose up axis is y and front is +z, as glTF has it; other formats are taken to be like that too.
+
+    A picture `<stem>_texture.png` beside the file is the texture of its textured parts. Parts without any colour are
+    grey.
+
+    Raises:
+        MissingFileError: no such file.
+        InputError: unknown ending, or the file can't be read or holds no triangles.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingFileError(f"no mesh file {path}")
+    if path.suffix.lower() not in MODEL_ENDINGS:
+        raise InputError(f"{path.name}: unknown mesh ending; use one of {', '.join(MODEL_ENDINGS)}")
+    try:
+        parts = _read_parts(path)
+    except InstantMeshError:
+        raise
+    except Exception as error:  # trimesh's and Pillow's readers raise whatever their parsing stumbles over
+        raise InputError(f"{path} can't be read as a mesh ({type(error).__name__}: {error})") from error
+    if not parts:
+        raise InputError(f"{path} holds no triangles")
+    if not all(np.isfinite(part.vertices[part.faces]).all() for part in parts):
+        raise InputError(f"{path} has vertices that aren't finite")
+    return parts
+
+
+def sample_texture(texture: NDArray[np.uint8], uv: Array) -> Array:
+    """Bilinear colours (p, 3) in [0, 1] at `uv` (p, 2), origin bottom left, the texture repeated beyond [0, 1]."""
+    height, width, _ = texture.shape
+    x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5
+    left, top = np.floor(x), np.floor(y)
+    right_share, bottom_share = (x - left)[:, None], (y - top)[:, None]
+    j, i = left.astype(np.int64), top.astype(np.int64)
+
+    def texel(row: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
+        return texture[row % height, column % width] / 255
+
+    upper = texel(i, j) * (1 - right_share) + texel(i, j + 1) * right_share
+    lower = texel(i + 1, j) * (1 - right_share) + texel(i + 1, j + 1) * right_share
+    return upper * (1 - bottom_share) + lower * bottom_share
+
+
+def soft_light(normals: Array) -> Array:
+    """Factors (n,) of one soft light from above for unit normals (n, 3) in the world frame.
+
+    Models that are all of one colour get it baked in, or nothing but their outline would show:
+    colour * (1 - shade * (1 - normal . light) / 2).
+    """
+    return 1 - _SHADE * (1 - normals @ _LIGHT) / 2
+
+
+def _read_parts(path: Path) -> list[ModelPart]:
+    import trimesh  # here, so that importing the package stays fast
+
+    scene = trimesh.load_scene(path)
+    beside = path.with_name(f"{path.stem}_texture.png")
+    texture_beside = Image.open(beside) if beside.is_file() else None
+    is_linear = path.suffix.lower() in (".glb", ".gltf")
+    pixels: dict[int, NDArray[np.uint8]] = {}  # of each picture once; materials share them
+    parts = []
+    for node in scene.graph.nodes_geometry:  # not `scene.dump()`, which drops vertex colours beside a material
+        transform, name = scene.graph[node]
+        mesh = scene.geometry[name]
+        if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces):
+            parts.append(_read_part(mesh, transform, texture_beside, is_linear, pixels))
+    return parts
+
+
+def _read_part(
+    mesh: Any,
+    transform: Array,
+    texture_beside: Image.Image | None,
+    is_linear: bool,
+    pixels: dict[int, NDArray[np.uint8]],
+) -> ModelPart:
+    normals = mesh.vertex_normals if "vertex_normals" in mesh._cache else None  # else trimesh would make some up
+    visual = mesh.visual
+    uv, texture, colors = None, None, None
+    if visual.kind == "texture":
+        texture, colors = _material(visual)
+        texture = texture_beside or texture
+        uv = visual.uv
+    elif visual.kind in ("vertex", "face"):
+        colors = _unit_range(visual.vertex_colors)
+    if colors is not None:
+        colors = np.broadcast_to(linear_to_srgb(colors) if is_linear else colors, mesh.vertices.shape).clip(0, 1)
+    if uv is None or texture is None:
+        uv, texture = None, None
+        colors = np.full(mesh.vertices.shape, _GREY) if colors is None else colors
+    linear = transform[:3, :3]
+    mirrored = np.linalg.det(linear) < 0
+    return ModelPart(
+        gltf_to_world(mesh.vertices @ linear.T + transform[:3, 3]),
+        np.asarray(mesh.faces[:, ::-1] if mirrored else mesh.faces, dtype=np.int64),
+        None if uv is None else np.nan_to_num(np.asarray(uv, dtype=np.float64)),
+        None if texture is None else _pixels(texture, pixels),
+        colors,
+        None if normals is None else gltf_to_world(_unit(normals @ np.linalg.pinv(linear))),
+    )
+
+
+def _pixels(texture: Image.Image, known: dict[int, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    if id(texture) not in known:
+        known[id(texture)] = np.asarray(texture.convert("RGB"))
+    return known[id(texture)]
+
+
+def _unit(vectors: Array) -> Array:
+    """Of unit length; what has no direction is zero."""
+    vectors = np.nan_to_num(vectors)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def _material(visual: Any) -> tuple[Image.Image | None, Array | None]:
+    """The colour texture of a trimesh visual and its colour, (3,) or (v, 3); None where the file gives none."""
+    material = visual.material
+    if hasattr(material, "baseColorTexture"):
+        color, at_vertices = material.baseColorFactor, visual.vertex_attributes.get("color")
+        factors = [_unit_range(factor) for factor in (color, at_vertices) if factor is not None]
+        return material.baseColorTexture, functools.reduce(np.multiply, factors) if factors else None
+    # OBJ: trimesh puts a 2 x 2 picture and a grey where the file gives nothing; a texture stands for the colour.
+    if material.image is not None:
+        return None if material.image.size == (2, 2) else material.image, None
+    return None, None if tuple(material.diffuse) == _OBJ_DEFAULT else _unit_range(material.diffuse)
+
+
+def _unit_range(colors: NDArray) -> Array:
+    """RGB of RGB(A) integers of any width, or floats, as floats in [0, 1]."""
+    colors = np.asarray(colors)
+    largest = np.iinfo(colors.dtype).max if np.issubdtype(colors.dtype, np.integer) else 1
+    return colors[..., :3].astype(np.float64) / largest
