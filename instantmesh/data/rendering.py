@@ -38,13 +38,20 @@ class Surface(Protocol):
 
 
 class ObjectRenderer:
-    """Casts rays at one surface; its ray structure is built once."""
+    """Casts rays at one surface; its ray structure is built once.
 
-    def __init__(self, surface: Surface) -> None:
+    Args:
+        surface: what rays meet.
+        two_sided: normals of faces that are seen from behind are turned towards the camera, as models from files need
+            it: they are full of single sheets and of faces that are turned inside out.
+    """
+
+    def __init__(self, surface: Surface, two_sided: bool = False) -> None:
         from embreex.mesh_construction import TriangleMesh
         from embreex.rtcore_scene import EmbreeScene
 
         self.surface = surface
+        self._two_sided = two_sided
         self._scene = EmbreeScene()
         TriangleMesh(self._scene, np.ascontiguousarray(surface.vertices[surface.faces], dtype=np.float32))
 
@@ -71,6 +78,9 @@ class ObjectRenderer:
         u, v = hit["u"][found], hit["v"][found]
         samples = np.zeros((len(origin), 8), np.float32)  # colour, mask, depth, normal
         colors, normals = self.surface.shade(points, hit["primID"][found], np.stack([1 - u - v, u, v], 1))
+        if self._two_sided:
+            behind = (hit["Ng"][found] * direction[found]).sum(1) > 0
+            normals = np.where(behind[:, None], -normals, normals)
         samples[found, :3] = colors
         samples[found, 3] = 1
         samples[found, 4] = (points - origin[found]) @ -camera.camera_to_world[0, :3, 2].numpy()

@@ -1,0 +1,121 @@
+"""Models from files as surfaces for the renderers: normalised, with their textures looked up at every hit of a ray.
+
+Symbols: v vertices, f faces, p points.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+
+import numpy as np
+from numpy.typing import NDArray
+
+from instantmesh.errors import InputError
+from instantmesh.files.mesh_files import linear_to_srgb, srgb_to_linear
+from instantmesh.files.model_files import ModelPart, read_model, sample_texture, soft_light
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class TexturedModel:
+    """A model in the world frame, its bounding box centred at the origin and 2 long on its longest side.
+
+    It is a `rendering.Surface`. Its colours are the base colours of its materials, without light; a model all of one
+    colour has a soft light baked in.
+
+    Attributes:
+        vertices: (v, 3) float32 in [-1, 1]. faces: (f, 3).
+        normals: (v, 3) of unit length; zero where the file has none: there the face's own normal is taken.
+        colors: (v, 3) sRGB; they multiply the texture.
+        uv: (v, 2) texture coordinates.
+        textures: pictures (h, w, 3) uint8 sRGB. texture_index: (f,) into them, -1 for faces without.
+        centre, scale: vertices = (those of the file in the world frame - centre) * scale.
+    """
+
+    vertices: NDArray[np.float32]
+    faces: NDArray[np.int64]
+    normals: Array
+    colors: Array
+    uv: Array
+    textures: tuple[NDArray[np.uint8], ...]
+    texture_index: NDArray[np.int64]
+    centre: Array
+    scale: float
+
+    def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
+        """Colours (p, 3), sRGB in [0, 1], and unit normals (p, 3) on the outer side of faces (p,) at `barycentric`."""
+        weights, corners = barycentric[..., None], self.faces[face]
+        colors = (self.colors[corners] * weights).sum(1)
+        uv = (self.uv[corners] * weights).sum(1)
+        texture_index = self.texture_index[face]
+        for index in np.unique(texture_index[texture_index >= 0]):
+            chosen = texture_index == index
+            texels = sample_texture(self.textures[index], uv[chosen])
+            colors[chosen] = _times(texels, colors[chosen])
+        normals = self._normals(face, (self.normals[corners] * weights).sum(1))
+        if self._is_plain:
+            colors = colors * soft_light(normals)[:, None]
+        return colors.clip(0, 1), normals
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        return not self.textures and bool(np.ptp(self.colors, axis=0).max() < 1e-3)
+
+    def _normals(self, face: NDArray[np.integer], smooth: Array) -> Array:
+        """Unit normals: `smooth`, turned to the side from which the face is counter-clockwise, or else the face's."""
+        a, b, c = self.vertices[self.faces[face]].astype(np.float64).transpose(1, 0, 2)
+        flat = np.cross(b - a, c - a)
+        smooth = np.where((smooth * flat).sum(1, keepdims=True) < 0, -smooth, smooth)
+        chosen = np.where(np.linalg.norm(smooth, axis=1, keepdims=True) > 1e-3, smooth, flat)
+        return chosen / np.maximum(np.linalg.norm(chosen, axis=1, keepdims=True), 1e-30)
+
+
+def load_model(path: str | PathLike[str]) -> TexturedModel:
+    """Read a model (y up, front +z) into the world frame, in [-1, 1]^3. See `files.model_files.read_model`.
+
+    Raises:
+        MissingFileError: no such file.
+        InputError: unknown ending, or the file can't be read, holds no triangles, or all of them lie in one point.
+    """
+    parts = read_model(path)
+    starts = np.cumsum([0] + [len(part.vertices) for part in parts])
+    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
+    vertices = np.concatenate([part.vertices for part in parts])
+    centre, scale = _unit_cube(vertices[faces.ravel()])
+    textures, texture_index = _textures(parts)
+    return TexturedModel(
+        ((vertices - centre) * scale).astype(np.float32),
+        faces,
+        np.concatenate([np.zeros_like(p.vertices) if p.normals is None else p.normals for p in parts]),
+        np.concatenate([np.ones_like(p.vertices) if p.colors is None else p.colors for p in parts]),
+        np.concatenate([np.zeros((len(p.vertices), 2)) if p.uv is None else p.uv for p in parts]),
+        textures,
+        texture_index,
+        centre,
+        scale,
+    )
+
+
+def _unit_cube(used: Array) -> tuple[Array, float]:
+    """The centre of the bounding box of points (n, 3), and the factor that makes its longest side 2."""
+    low, high = used.min(0), used.max(0)
+    side = float((high - low).max())
+    if side == 0:
+        raise InputError("all vertices of the mesh lie in one point")
+    return (low + high) / 2, 2 / side
+
+
+def _textures(parts: list[ModelPart]) -> tuple[tuple[NDArray[np.uint8], ...], NDArray[np.int64]]:
+    """The different textures of all parts, and for every face which of them it has."""
+    textures = {id(part.texture): part.texture for part in parts if part.texture is not None}
+    place = {key: index for index, key in enumerate(textures)}
+    owner = [np.full(len(part.faces), place.get(id(part.texture), -1)) for part in parts]
+    return tuple(textures.values()), np.concatenate(owner)
+
+
+def _times(texels: Array, factors: Array) -> Array:
+    """Products of sRGB colours, in linear light as glTF has it."""
+    if (factors == 1).all():
+        return texels
+    return linear_to_srgb(srgb_to_linear(texels) * srgb_to_linear(factors))
