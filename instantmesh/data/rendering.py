@@ -1,5 +1,6 @@
 """Pictures of surfaces by ray casting: colour, coverage, depth and normals, for data sets and losses."""
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -37,6 +38,16 @@ class Surface(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Hits:
+    """What r rays meet first. `face` (r,), -1 where there is nothing; `points` (h, 3) and `barycentric` (h, 3) of the h
+    rays that meet something, in their order."""
+
+    face: NDArray[np.integer]
+    points: Array
+    barycentric: Array
+
+
 class ObjectRenderer:
     """Casts rays at one surface; its ray structure is built once.
 
@@ -70,26 +81,34 @@ class ObjectRenderer:
         """(size, size, 8): straight colour, mask, depth and normal, averaged over each pixel's hits. One camera at a
         time bounds the memory of the rays."""
         origin, direction = (ray[0].numpy() for ray in rays(camera, 2 * size_px, 2 * size_px))
-        hit = self._scene.run(
-            np.ascontiguousarray(origin), np.ascontiguousarray(direction), query="INTERSECT", output=True
-        )
-        found = hit["primID"] >= 0
-        points = origin[found] + hit["tfar"][found, None] * direction[found]
-        u, v = hit["u"][found], hit["v"][found]
+        hits = self._hits(camera, np.ascontiguousarray(origin), np.ascontiguousarray(direction))
+        found = hits.face >= 0
         samples = np.zeros((len(origin), 8), np.float32)  # colour, mask, depth, normal
-        colors, normals = self.surface.shade(points, hit["primID"][found], np.stack([1 - u - v, u, v], 1))
+        colors, normals = self.surface.shade(hits.points, hits.face[found], hits.barycentric)
         if self._two_sided:
-            behind = (hit["Ng"][found] * direction[found]).sum(1) > 0
-            normals = np.where(behind[:, None], -normals, normals)
+            normals = np.where(self._from_behind(hits.face[found], direction[found])[:, None], -normals, normals)
         samples[found, :3] = colors
         samples[found, 3] = 1
-        samples[found, 4] = (points - origin[found]) @ -camera.camera_to_world[0, :3, 2].numpy()
+        samples[found, 4] = (hits.points - origin[found]) @ -camera.camera_to_world[0, :3, 2].numpy()
         samples[found, 5:] = normals
         quads = samples.reshape(size_px, 2, size_px, 2, 8)
         mean = (quads[:, 0, :, 0] + quads[:, 0, :, 1] + quads[:, 1, :, 0] + quads[:, 1, :, 1]) / 4
         mask = mean[..., 3:4]
         straight = mean / np.maximum(mask, 1e-6)
         return np.concatenate([straight[..., :3], mask, straight[..., 4:]], -1)
+
+    def _hits(self, camera: Cameras, origin: Array, direction: Array) -> Hits:
+        """The first faces on `camera`'s rays (r, 3), which are row-major."""
+        hit = self._scene.run(origin, direction, query="INTERSECT", output=True)
+        found = hit["primID"] >= 0
+        u, v = hit["u"][found], hit["v"][found]
+        points = origin[found] + hit["tfar"][found, None] * direction[found]
+        return Hits(hit["primID"], points, np.stack([1 - u - v, u, v], 1))
+
+    def _from_behind(self, face: NDArray[np.integer], direction: Array) -> NDArray[np.bool_]:
+        """Whether rays along `direction` (h, 3) meet the faces (h,) on their clockwise side."""
+        a, b, c = self.surface.vertices[self.surface.faces[face]].transpose(1, 0, 2)
+        return (np.cross(b - a, c - a) * direction).sum(1) > 0
 
 
 def query_camera(vertices: Array, rng: np.random.Generator) -> Cameras:
