@@ -3,9 +3,10 @@
 Symbols: v vertices, f faces, p points.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class TexturedModel:
         colors: (v, 3) sRGB; they multiply the texture.
         uv: (v, 2) texture coordinates.
         textures: pictures (h, w, 3) uint8 sRGB. texture_index: (f,) into them, -1 for faces without.
-        centre, scale: vertices = (those of the file in the world frame - centre) * scale.
+        source: the file. centre, scale: vertices = (the file's in the world frame - centre) * scale.
     """
 
     vertices: NDArray[np.float32]
@@ -40,8 +41,16 @@ class TexturedModel:
     uv: Array
     textures: tuple[NDArray[np.uint8], ...]
     texture_index: NDArray[np.int64]
+    source: Path
     centre: Array
     scale: float
+
+    def inside_ball(self) -> "TexturedModel":
+        """The model, made smaller if need be so that no vertex lies beyond radius 1, where the six fixed views end."""
+        radius = float(np.linalg.norm(self.vertices[self.faces.ravel()], axis=1).max())
+        if radius <= 1:
+            return self
+        return replace(self, vertices=(self.vertices / radius).astype(np.float32), scale=self.scale / radius)
 
     def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
         """Colours (p, 3), sRGB in [0, 1], and unit normals (p, 3) on the outer side of faces (p,) at `barycentric`."""
@@ -92,6 +101,7 @@ def load_model(path: str | PathLike[str]) -> TexturedModel:
         np.concatenate([np.zeros((len(p.vertices), 2)) if p.uv is None else p.uv for p in parts]),
         textures,
         texture_index,
+        Path(path),
         centre,
         scale,
     )

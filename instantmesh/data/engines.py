@@ -1,0 +1,70 @@
+"""Who turns a model and cameras into pictures."""
+
+from enum import Enum
+from typing import Protocol
+
+from instantmesh import backends
+from instantmesh.data.models import TexturedModel
+from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.views import ObjectViews
+from instantmesh.errors import MissingBackendError
+from instantmesh.structures import Cameras
+
+
+class Renderer(Protocol):
+    """Makes the pictures of a model."""
+
+    def __call__(self, model: TexturedModel, cameras: Cameras, size_px: int) -> ObjectViews:
+        """Pictures of `size_px` x `size_px` pixels.
+
+        Raises:
+            InputError: this renderer can't show this model.
+        """
+        ...
+
+
+class Engine(str, Enum):
+    """What `instantmesh data render --engine` offers."""
+
+    embree = "embree"  # base colours without light, on the CPU
+    nvdiffrast = "nvdiffrast"  # the same pictures, visibility found on CUDA
+    blender = "blender"  # Cycles on the CPU: materials and light
+    ray = "ray"  # embree, spread over a Ray cluster
+
+    @property
+    def look(self) -> str:
+        """The name of the kind of pictures it makes: those of engines that make the same may stand in one folder."""
+        return "blender" if self is Engine.blender else "base colour"
+
+    def renderer(self) -> Renderer:
+        """What makes the pictures, in the process that calls it."""
+        if self is Engine.blender:
+            from instantmesh.data import blender
+
+            return blender.render
+        if self is Engine.nvdiffrast:
+            from instantmesh.data import visibility
+
+            return visibility.render_with_nvdiffrast
+        return render_with_embree
+
+    def require(self) -> None:
+        """Find out before the work whether it can be done here.
+
+        Raises:
+            MissingBackendError: a package or CUDA is missing.
+        """
+        import torch
+
+        if self is Engine.nvdiffrast and not torch.cuda.is_available():
+            raise MissingBackendError("the nvdiffrast engine needs CUDA; use --engine embree")
+        if self in _PACKAGES and not backends.available(_PACKAGES[self]):
+            backends.load(_PACKAGES[self])  # says what to install
+
+
+_PACKAGES = {Engine.nvdiffrast: "nvdiffrast.torch", Engine.blender: "bpy", Engine.ray: "ray"}
+
+
+def render_with_embree(model: TexturedModel, cameras: Cameras, size_px: int) -> ObjectViews:
+    """Base colours without light, by rays that Embree casts."""
+    return ObjectRenderer(model, two_sided=True).views(cameras, size_px)
