@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.utils.checkpoint import checkpoint
 
 
 class Attention(nn.Module):
@@ -28,6 +29,14 @@ class Attention(nn.Module):
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def run_block(block: nn.Module, *inputs: Tensor | None, recomputed: bool) -> Tensor:
+    """The block's output. A `recomputed` one keeps its inputs alone for the backward pass and computes itself again
+    there: less memory for a third more time."""
+    if recomputed and torch.is_grad_enabled():
+        return checkpoint(block, *inputs, use_reentrant=False)
+    return block(*inputs)
 
 
 def mlp(dim: int, hidden: int) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """From plane features to fields: density and colour, or signed distance, colour, deformation and cube weights."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -35,6 +36,11 @@ def activate_color(raw: Tensor) -> Tensor:
 def activate_density(raw: Tensor) -> Tensor:
     """Density from the raw output: softplus(raw - 1)."""
     return softplus(raw - 1)
+
+
+def raw_density(density: float) -> float:
+    """The raw output that `activate_density` makes this positive density of."""
+    return 1 + density + math.log(-math.expm1(-density))
 
 
 def exponential_density(raw: Tensor, bias: float) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 from instantmesh.config import ReconstructionConfig
 from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.lrm.official import Names, from_official, to_official
+from instantmesh.lrm.transformer import LRMTransformer, TripoSRTransformer
 from instantmesh.lrm.vit import ViT
 from instantmesh.structures import Cameras
 
@@ -19,7 +20,7 @@ class ReconstructionModel(nn.Module, ABC):
 
     Attributes:
         config: sizes.
-        encoder: pictures, and cameras where they modulate it, to tokens.
+        encoder: pictures, and cameras where they modulate it, to tokens. transformer: those to tokens of planes.
         system: what messages call it.
         official_names: how the official checkpoint calls our tensors, see `lrm.official`.
         unused_official: starts of names in official checkpoints that the model has no use for.
@@ -29,6 +30,7 @@ class ReconstructionModel(nn.Module, ABC):
 
     config: ReconstructionConfig
     encoder: ViT
+    transformer: LRMTransformer | TripoSRTransformer
     system: ClassVar[str]
     official_names: ClassVar[Names]
     unused_official: ClassVar[tuple[str, ...]] = ()
@@ -51,6 +53,11 @@ class ReconstructionModel(nn.Module, ABC):
     ) -> Float[Tensor, "b m d"]:
         """The encoder's part of `forward`; an encoder that no camera modulates doesn't look at them."""
         return self.encoder(images, cameras)
+
+    def checkpoint_activations(self, enabled: bool = True) -> None:
+        """Compute the blocks of encoder and transformer again in the backward pass, in place of keeping all that
+        happens in them. The gradients are the same; without gradients nothing changes."""
+        self.encoder.recomputed = self.transformer.recomputed = enabled
 
     @abstractmethod
     def planes(

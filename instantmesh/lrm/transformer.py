@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from instantmesh.config import TriplaneConfig
-from instantmesh.lrm.attention import Attention, GatedMLP, fourier_features, mlp, modulated
+from instantmesh.lrm.attention import Attention, GatedMLP, fourier_features, mlp, modulated, run_block
 
 _NORM_EPS = 1e-5
 _LAST_NORM_EPS = 1e-6
@@ -69,6 +69,7 @@ class LRMTransformer(nn.Module):
     def __init__(self, config: TriplaneConfig, context_dim: int, camera_size: int | None = None) -> None:
         super().__init__()
         self.low_res = config.low_res
+        self.recomputed = False
         self.position_embedding = nn.Parameter(_initial_positions(config.low_res, config.dim))
         self.blocks = nn.ModuleList(
             LRMBlock(config.dim, config.heads, context_dim, camera_size) for _ in range(config.layers)
@@ -80,7 +81,7 @@ class LRMTransformer(nn.Module):
     ) -> Float[Tensor, "b 3 low low dim"]:
         x = self.position_embedding.expand(len(context), -1, -1)
         for block in self.blocks:
-            x = block(x, context, camera)
+            x = run_block(block, x, context, camera, recomputed=self.recomputed)
         return self.norm(x).unflatten(1, (3, self.low_res, self.low_res))
 
 
@@ -109,6 +110,7 @@ class TripoSRTransformer(nn.Module):
     def __init__(self, config: TriplaneConfig, context_dim: int) -> None:
         super().__init__()
         dim, low = config.dim, config.low_res
+        self.recomputed = False
         self.planes = nn.Parameter(torch.randn(3, dim, low, low) / dim**0.5)
         self.norm = nn.GroupNorm(_GROUPS, dim, _GROUP_NORM_EPS)
         self.project_in = nn.Linear(dim, dim)
@@ -119,7 +121,7 @@ class TripoSRTransformer(nn.Module):
         tokens = self.planes.transpose(0, 1).flatten(1)[None].expand(len(context), -1, -1)  # (b, dim, 3 low low)
         x = self.project_in(self.norm(tokens).transpose(1, 2))
         for block in self.blocks:
-            x = block(x, context)
+            x = run_block(block, x, context, recomputed=self.recomputed)
         x = self.project_out(x) + tokens.transpose(1, 2)
         return x.unflatten(1, (3, *self.planes.shape[-2:]))
 

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate, normalize, silu
 
 from instantmesh.config import ViTConfig
 from instantmesh.errors import InputError
-from instantmesh.lrm.attention import Attention, fourier_features, mlp, modulated
+from instantmesh.lrm.attention import Attention, fourier_features, mlp, modulated, run_block
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -63,6 +63,7 @@ class ViT(nn.Module):
         super().__init__()
         d = config.hidden_size
         self.config = config
+        self.recomputed = False
         self.patch_embedding = nn.Conv2d(3, d, config.patch_size, stride=config.patch_size)
         self.cls_token = nn.Parameter(torch.randn(1, 1, d) * 0.02)
         self.register_tokens = (
@@ -108,7 +109,7 @@ class ViT(nn.Module):
         x = self._with_extra_tokens(x + self._patch_positions(h, w))
         camera = None if self.camera_embedding is None else self.camera_embedding(vectors)
         for block in self.blocks:
-            x = block(x, camera)
+            x = run_block(block, x, camera, recomputed=self.recomputed)
         tokens = self.norm(x)
         if self.register_tokens is not None:
             tokens = torch.cat([tokens[:, :1], tokens[:, 1 + self.config.register_tokens :]], dim=1)

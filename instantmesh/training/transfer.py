@@ -1,0 +1,187 @@
+"""Weights that a reconstruction stage takes over from another model.
+
+Stage 1 starts from OpenLRM's triplane transformer and DINO's vision transformer, stage 2 from stage 1: its signed
+distance is stage 1's density, turned round and moved, so that the surface is there before the first step.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from instantmesh import hub
+from instantmesh.config import InstantMeshConfig
+from instantmesh.errors import MissingFileError
+from instantmesh.lrm.heads import RadianceHead, SurfaceHead, raw_density
+from instantmesh.lrm.instantmesh import InstantMesh
+from instantmesh.lrm.official import dino_names, from_official, to_official
+from instantmesh.lrm.openlrm import OpenLRM
+
+_log = logging.getLogger("instantmesh.training")
+
+_FILES = ("reconstruction/model.safetensors", "model.safetensors")
+_OPENLRM_MARK = "pos_embed"
+_RADIANCE_MARK = "synthesizer.decoder.net.0.weight"
+_NEW_IN_ENCODER = ("camera_embedding.", "ray_embedding.")
+_MODULATION = ".modulation."
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Names of the model's tensors: what was taken over, and what keeps its random start."""
+
+    taken: tuple[str, ...]
+    new: tuple[str, ...]
+
+
+def start_radiance_field(model: InstantMesh, start: str) -> None:
+    """Fill stage 1's model from a checkpoint of its own kind, whole, or from an OpenLRM one as `take_openlrm` does.
+
+    Raises:
+        MissingFileError: there is no such file. CheckpointError: it doesn't fit.
+    """
+    tensors = checkpoint_tensors(start)
+    if _OPENLRM_MARK not in tensors:
+        _load_whole(model, tensors)
+        return
+    transfer = take_openlrm(model, tensors)
+    _log.info(
+        "%d tensors are OpenLRM's; %d start anew: %s", len(transfer.taken), len(transfer.new), _parts(transfer.new)
+    )
+
+
+def start_surface(model: InstantMesh, start: str) -> None:
+    """Fill stage 2's model from a checkpoint of its own kind, or from stage 1's as `take_radiance_field` does.
+
+    Raises:
+        MissingFileError: there is no such file. CheckpointError: it doesn't fit.
+    """
+    tensors = checkpoint_tensors(start)
+    if _RADIANCE_MARK not in tensors:
+        _load_whole(model, tensors)
+        return
+    config = model.config
+    assert isinstance(config, InstantMeshConfig)
+    with torch.device("meta"):
+        radiance = InstantMesh(config.model_copy(update={"representation": "nerf"}))
+    _check(radiance, tensors)
+    radiance.load_official(tensors)
+    take_radiance_field(model, radiance)
+
+
+def checkpoint_tensors(start: str) -> dict[str, Tensor]:
+    """The tensors, in float32, of a checkpoint file, or of a model folder or finished run.
+
+    Raises:
+        MissingFileError: there is no such file. CheckpointError: it is damaged.
+    """
+    path = Path(start).expanduser()
+    if path.is_dir():
+        path = next((path / name for name in _FILES if (path / name).is_file()), path / _FILES[0])
+    if not path.is_file():
+        raise MissingFileError(f"no checkpoint to start from: {path}")
+    return {name: tensor.float() for name, tensor in hub.load_official(path).items()}
+
+
+def take_openlrm(model: InstantMesh, official: Mapping[str, Tensor]) -> Transfer:
+    """Copy an OpenLRM model's triplane transformer, and its upsampler and head where their shapes agree.
+
+    What has no place is left out: its encoder, its cameras' modulation of the transformer, and its last blocks if
+    the model has fewer. (OpenLRM's large models have the width of InstantMesh's.)
+
+    Args:
+        model: to fill in place.
+        official: an OpenLRM checkpoint.
+
+    Raises:
+        CheckpointError: a tensor of the transformer is missing there or of another shape.
+    """
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("encoder.")}
+    taken: dict[str, Tensor] = {}
+    for part in ("transformer.", "upsampler.", "head."):
+        ours = {name: tensor for name, tensor in state.items() if name.startswith(part)}
+        expected = to_official(ours, OpenLRM.official_names)
+        if part == "transformer.":
+            found = {name: tensor for name, tensor in official.items() if name in expected}
+            hub.check_state_dict(found, {name: tuple(x.shape) for name, x in expected.items()})
+        elif any(name not in official or official[name].shape != x.shape for name, x in expected.items()):
+            continue
+        taken |= from_official(official, ours, OpenLRM.official_names)
+    return _take(model, taken)
+
+
+def take_dino(model: InstantMesh, official: Mapping[str, Tensor]) -> Transfer:
+    """Copy a DINO vision transformer (`facebook/dino-vitb16` in the Transformers library's layout) into the encoder.
+
+    The cameras' embedding and modulation are new; the modulation starts at zero, so the encoder starts as DINO.
+
+    Raises:
+        CheckpointError: a tensor of the encoder is missing there or of another shape.
+    """
+    ours = {
+        name: tensor
+        for name, tensor in model.state_dict().items()
+        if name.startswith("encoder.")
+        and _MODULATION not in name
+        and not name.removeprefix("encoder.").startswith(_NEW_IN_ENCODER)
+    }
+    expected = to_official(ours, dino_names(""))
+    found = {name: tensor for name, tensor in official.items() if name in expected}
+    hub.check_state_dict(found, {name: tuple(x.shape) for name, x in expected.items()})
+    return _take(model, from_official(official, ours, dino_names("")))
+
+
+@torch.no_grad()
+def take_radiance_field(model: InstantMesh, radiance: InstantMesh) -> None:
+    """Copy stage 1's model into stage 2's, of the same sizes, whose head becomes that of `surface_from_density`."""
+    assert isinstance(radiance.head, RadianceHead)
+    assert isinstance(model.head, SurfaceHead)
+    surface_from_density(model.head, radiance.head, model.config.density_threshold)
+    shared = {name: x for name, x in radiance.state_dict().items() if not name.startswith("head.")}
+    _take(model, shared)
+
+
+@torch.no_grad()
+def surface_from_density(surface: SurfaceHead, radiance: RadianceHead, threshold: float) -> None:
+    """Make the signed distance zero just where the density is `threshold`, negative where it is larger.
+
+    The signed distance is tau - (raw density): the density's net with its last layer turned round, w = -w_d and
+    b = tau - b_d. The threshold is one of the density softplus(raw - 1), as marching cubes uses it, so tau is the raw
+    number that stands for it: 10.99995 for 10. With tau = 10 the surface would be that of the density 9.0001. Colours
+    are the same net's colour rows. Deformation and cube weights stay as they are.
+    """
+    net = radiance.net
+    for head in (surface.net_sdf, surface.net_rgb):
+        for ours, theirs in zip(list(head)[:-1], list(net)[:-1], strict=True):
+            ours.load_state_dict(theirs.state_dict())
+    last, sdf, rgb = net[-1], surface.net_sdf[-1], surface.net_rgb[-1]
+    assert isinstance(last, nn.Linear)
+    assert isinstance(sdf, nn.Linear)
+    assert isinstance(rgb, nn.Linear)
+    sdf.weight.copy_(-last.weight[:1])
+    sdf.bias.copy_(raw_density(threshold) - last.bias[:1])
+    rgb.weight.copy_(last.weight[1:])
+    rgb.bias.copy_(last.bias[1:])
+
+
+def _take(model: InstantMesh, values: Mapping[str, Tensor]) -> Transfer:
+    model.load_state_dict(dict(values), strict=False)
+    return Transfer(tuple(values), tuple(name for name in model.state_dict() if name not in values))
+
+
+def _load_whole(model: InstantMesh, tensors: dict[str, Tensor]) -> None:
+    _check(model, tensors)
+    state = from_official(tensors, model.state_dict(), model.official_names)
+    model.load_state_dict(state)
+
+
+def _check(model: InstantMesh, tensors: Mapping[str, Tensor]) -> None:
+    hub.check_state_dict(tensors, {name: tuple(x.shape) for name, x in model.official_state().items()})
+
+
+def _parts(names: tuple[str, ...]) -> str:
+    """The modules of tensors, two levels deep."""
+    return ", ".join(sorted({".".join(name.split(".")[:2]) for name in names}))
