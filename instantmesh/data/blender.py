@@ -1,7 +1,7 @@
 """Pictures by Blender's path tracer Cycles, on the CPU: materials as the file has them, under a white sky.
 
-Colour and coverage come from Blender, depth and normals from Embree's rays at the same triangles. Blender keeps one scene
-for the whole process, so it is called in processes that do nothing else (`worker_pool`).
+Colour and coverage come from Blender, depth and normals from Embree's rays at the same triangles. Blender keeps one
+scene for the whole process, so it is called in processes that do nothing else (`worker_pool`).
 """
 
 import math
@@ -52,7 +52,7 @@ def render(model: TexturedModel, cameras: Cameras, size_px: int) -> ObjectViews:
     color, mask = torch.stack(pictures).split([3, 1], dim=1)
     common = float((mask * geometry.mask).sum() / mask.sum().clamp(min=1e-6))
     if common < _MIN_COMMON:
-        raise InputError(f"only {common:.0%} of what Blender shows of {model.source} are its triangles: is it animated?")
+        raise InputError(f"{model.source}: only {common:.0%} of Blender's picture are its triangles; is it animated?")
     inside = (mask > 0) & (geometry.mask > 0)
     return ObjectViews(
         color * mask + 1 - mask,

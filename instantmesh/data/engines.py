@@ -1,7 +1,7 @@
 """Who turns a model and cameras into pictures."""
 
+from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
 
 from instantmesh import backends
 from instantmesh.data.models import TexturedModel
@@ -10,17 +10,8 @@ from instantmesh.data.views import ObjectViews
 from instantmesh.errors import MissingBackendError
 from instantmesh.structures import Cameras
 
-
-class Renderer(Protocol):
-    """Makes the pictures of a model."""
-
-    def __call__(self, model: TexturedModel, cameras: Cameras, size_px: int) -> ObjectViews:
-        """Pictures of `size_px` x `size_px` pixels.
-
-        Raises:
-            InputError: this renderer can't show this model.
-        """
-        ...
+# Pictures of s x s pixels of a model from cameras; InputError where a renderer can't show the model.
+Renderer = Callable[[TexturedModel, Cameras, int], ObjectViews]
 
 
 class Engine(str, Enum):

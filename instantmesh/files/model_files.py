@@ -6,6 +6,9 @@ maps, animation and skins (models stand in the pose that their nodes give).
 """
 
 import functools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -55,7 +58,7 @@ def read_model(path: str | PathLike[str]) -> list[ModelPart]:
 
     Raises:
         MissingFileError: no such file.
-        InputError: unknown ending, or the file can't be read or holds no triangles.
+        InputError: unknown ending, or the file or a picture in it can't be read, or it holds no triangles.
     """
     path = Path(path)
     if not path.is_file():
@@ -103,9 +106,12 @@ def soft_light(normals: Array) -> Array:
 def _read_parts(path: Path) -> list[ModelPart]:
     import trimesh  # here, so that importing the package stays fast
 
-    scene = trimesh.load_scene(path)
     beside = path.with_name(f"{path.stem}_texture.png")
     texture_beside = Image.open(beside) if beside.is_file() else None
+    with _complaints() as complaints:
+        scene = trimesh.load_scene(path)
+    if complaints and texture_beside is None:
+        raise InputError(f"{path}: a texture is missing or can't be read ({complaints[0]})")
     is_linear = path.suffix.lower() in (".glb", ".gltf")
     pixels: dict[int, NDArray[np.uint8]] = {}  # of each picture once; materials share them
     parts = []
@@ -115,6 +121,30 @@ def _read_parts(path: Path) -> list[ModelPart]:
         if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces):
             parts.append(_read_part(mesh, transform, texture_beside, is_linear, pixels))
     return parts
+
+
+@contextmanager
+def _complaints() -> Iterator[list[str]]:
+    """What trimesh says about pictures: it goes on without those it can't read, and tells its debugging log only."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "load image" in record.getMessage() or "textures are unsupported" in record.getMessage():
+                error = record.exc_info[1] if record.exc_info else None
+                complaints.append(str(error or record.getMessage()))
+
+    complaints: list[str] = []
+    log, listener = logging.getLogger("trimesh.util"), Listener()
+    level, propagate = log.level, log.propagate
+    log.addHandler(listener)
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    try:
+        yield complaints
+    finally:
+        log.removeHandler(listener)
+        log.setLevel(level)
+        log.propagate = propagate
 
 
 def _read_part(
