@@ -10,6 +10,10 @@ from instantmesh.errors import MissingBackendError
 _INSTALL = {
     "nvdiffrast.torch": "see https://nvlabs.github.io/nvdiffrast (its licence is non-commercial)",
     "rembg": "pip install 'instantmesh[matting]'",
+    "torch.utils.tensorboard": "pip install 'instantmesh[train]'",
+    "bpy": "pip install 'instantmesh[blender]'",
+    "ray": "pip install 'instantmesh[cluster]'",
+    "manifold3d": "pip install 'instantmesh[train]'",
     "kaolin": "see https://kaolin.readthedocs.io/en/latest/notes/installation.html",
 }
 

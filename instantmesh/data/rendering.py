@@ -78,8 +78,18 @@ class ObjectRenderer:
         return ObjectViews(color * mask + 1 - mask, mask, depth, normal * mask, cameras)
 
     def _cast(self, camera: Cameras, size_px: int) -> Array:
-        """(size, size, 8): straight colour, mask, depth and normal, averaged over each pixel's hits. One camera at a
-        time bounds the memory of the rays."""
+        """(size, size, 8): straight colour, mask, depth and normal, averaged over each pixel's hits.
+
+        One camera at a time bounds the memory of the rays, and rays are cast only where the surface can be.
+        """
+        top, left, side_px = _window(self.surface.vertices, camera, size_px)
+        picture = np.zeros((size_px, size_px, 8), np.float32)
+        window = _cropped(camera, top / size_px, left / size_px, side_px / size_px)
+        picture[top : top + side_px, left : left + side_px] = self._cast_all(window, side_px)
+        return picture
+
+    def _cast_all(self, camera: Cameras, size_px: int) -> Array:
+        """As `_cast`, with rays through all pixels."""
         origin, direction = (ray[0].numpy() for ray in rays(camera, 2 * size_px, 2 * size_px))
         hits = self._hits(camera, np.ascontiguousarray(origin), np.ascontiguousarray(direction))
         found = hits.face >= 0
@@ -109,6 +119,30 @@ class ObjectRenderer:
         """Whether rays along `direction` (h, 3) meet the faces (h,) on their clockwise side."""
         a, b, c = self.surface.vertices[self.surface.faces[face]].transpose(1, 0, 2)
         return (np.cross(b - a, c - a) * direction).sum(1) > 0
+
+
+def _window(vertices: Array, camera: Cameras, size_px: int) -> tuple[int, int, int]:
+    """Top, left and side, in pixels, of the smallest square of pixels in which `camera` sees all vertices (v, 3); the
+    whole picture where they don't all lie in front of it."""
+    whole = 0, 0, size_px
+    pose = camera.camera_to_world[0].numpy()
+    local = (vertices - pose[:3, 3]) @ pose[:3, :3]
+    if local[:, 2].max() > -1e-3:
+        return whole
+    intrinsics = camera.intrinsics[0].numpy()
+    plane = local[:, :2] / -local[:, 2:] * (1, -1)
+    seen = plane * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
+    low = np.clip(np.floor(seen.min(0) * size_px), 0, size_px - 1).astype(int)
+    high = np.clip(np.ceil(seen.max(0) * size_px), low + 1, size_px).astype(int)
+    side = int((high - low).max())
+    left, top = np.minimum(low, size_px - side)
+    return int(top), int(left), side
+
+
+def _cropped(camera: Cameras, top: float, left: float, side: float) -> Cameras:
+    """The camera that takes only a square of the picture, given in shares of its side."""
+    crop = torch.tensor([[1 / side, 0, -left / side], [0, 1 / side, -top / side], [0, 0, 1]], dtype=torch.float64)
+    return Cameras(camera.camera_to_world, (crop @ camera.intrinsics.double()).to(camera.intrinsics))
 
 
 def query_camera(vertices: Array, rng: np.random.Generator) -> Cameras:
