@@ -1,0 +1,167 @@
+"""Models into a data set: what `instantmesh data render` does. It can be stopped and run again at any moment.
+
+OUT/settings.json     what the pictures are like; a folder holds one kind
+OUT/<object>/         as in `instantmesh.data.layout`; it appears when it is complete
+OUT/failures.jsonl    name, path and reason of every model that couldn't be rendered; they are tried again next time
+OUT/objects.json      the objects that are there, by name
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from instantmesh.data import layout
+from instantmesh.data.engines import Engine
+from instantmesh.data.model_names import NamedModel
+from instantmesh.data.models import load_model
+from instantmesh.data.rigs import diffusion_cameras, random_cameras
+from instantmesh.data.worker_pool import WorkerDied, run_in_processes
+from instantmesh.errors import InputError, InstantMeshError, MissingBackendError, OutputError
+from instantmesh.files.atomic import write_bytes
+from instantmesh.structures import Cameras
+
+
+class Layout(str, Enum):
+    """Which views an object gets."""
+
+    reconstruction = "reconstruction"  # random viewpoints
+    diffusion = "diffusion"  # the query view and the six fixed poses
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """What decides the pictures, besides the models."""
+
+    layout: Layout
+    views: int
+    size_px: int
+    seed: int
+    engine: Engine = Engine.embree
+
+    def cameras(self, name: str) -> Cameras:
+        """The cameras of the object `name`: they depend on it and on the seed, not on the order of the work."""
+        digest = hashlib.sha256(name.encode()).digest()
+        rng = np.random.default_rng([self.seed, int.from_bytes(digest[:8], "little")])
+        return diffusion_cameras(rng) if self.layout is Layout.diffusion else random_cameras(self.views, rng)
+
+    def record(self) -> dict[str, Any]:
+        """What settings.json says."""
+        return {
+            "layout": self.layout.value,
+            "views": self.views,
+            "size_px": self.size_px,
+            "seed": self.seed,
+            "look": self.engine.look,
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A model that couldn't be rendered."""
+
+    name: str
+    path: str
+    reason: str
+
+
+def render_models(
+    models: Sequence[NamedModel], out: Path, settings: RenderSettings, workers: int
+) -> tuple[list[str], list[Failure]]:
+    """Render `models` into `out`, or the rest of them, where an earlier run has begun.
+
+    Returns:
+        The names of all objects in `out`, and the models that failed.
+
+    Raises:
+        InputError: `out` was begun with other settings.
+        OutputError: `out` can't be written. MissingBackendError: the engine isn't installed.
+    """
+    settings.engine.require()
+    _claim(out, settings)
+    todo = [model for model in models if not (out / model.name).is_dir()]
+    work = partial(render_object, out=out, settings=settings)
+    failures = []
+    (out / "failures.jsonl").unlink(missing_ok=True)
+    with tqdm(total=len(models), initial=len(models) - len(todo), unit="object") as progress:
+        for model, reason in _spread(work, todo, settings.engine, workers):
+            progress.update()
+            if reason is not None:
+                failures.append(Failure(model.name, str(model.path), reason))
+                progress.write(f"{model.path}: {reason}")
+                with (out / "failures.jsonl").open("a") as file:
+                    file.write(json.dumps(asdict(failures[-1])) + "\n")
+    objects = object_names(out)
+    listed = {"objects": objects, "count": len(objects), **settings.record()}
+    write_bytes(out / "objects.json", (json.dumps(listed, indent=1) + "\n").encode())
+    return objects, failures
+
+
+def render_object(model: NamedModel, out: Path, settings: RenderSettings) -> str | None:
+    """Render one model into its folder, if it isn't there. Returns why it can't be done, or None.
+
+    Raises:
+        OutputError, MissingBackendError: the fault isn't the model's.
+    """
+    folder = out / model.name
+    if folder.is_dir():
+        return None
+    try:
+        surface = load_model(model.path)
+        surface = surface.inside_ball() if settings.layout is Layout.diffusion else surface
+        views = settings.engine.renderer()(surface, settings.cameras(model.name), settings.size_px)
+    except (OutputError, MissingBackendError):
+        raise
+    except InstantMeshError as error:
+        return str(error)
+    except Exception as error:  # models are other people's: whatever they break is written down, and the rest goes on
+        return f"{type(error).__name__}: {error}"
+    if not bool(views.mask.any()):
+        return "no camera sees anything of it"
+    try:
+        layout.write_object(folder, views)
+    except OutputError:
+        if not folder.is_dir():  # another process wasn't faster
+            raise
+    return None
+
+
+def object_names(out: Path) -> list[str]:
+    """The complete objects of a data set, sorted."""
+    return sorted(path.parent.name for path in out.glob("[!.]*/cameras.npz"))
+
+
+def _spread(
+    work: Callable[[NamedModel], str | None], models: Iterable[NamedModel], engine: Engine, workers: int
+) -> Iterator[tuple[NamedModel, str | None]]:
+    """Models and why they failed, or None, as they get ready."""
+    if engine is Engine.ray:
+        from instantmesh.data.ray_cluster import run_on_cluster
+
+        outcomes = run_on_cluster(work, models)
+    else:
+        outcomes = run_in_processes(work, models, workers)
+    for model, outcome in outcomes:
+        yield model, outcome.reason if isinstance(outcome, WorkerDied) else outcome
+
+
+def _claim(out: Path, settings: RenderSettings) -> None:
+    """Write settings.json, or compare with the one that is there."""
+    path, wanted = out / "settings.json", settings.record()
+    if not path.exists():
+        write_bytes(path, (json.dumps(wanted, indent=1) + "\n").encode())
+        return
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} can't be read ({error})") from error
+    different = [f"{key} {found.get(key)} and not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
+    if different:
+        raise InputError(f"{out} was begun with {', '.join(different)}; render into another folder")

@@ -1,0 +1,57 @@
+"""The command line's part about data sets: `instantmesh data render`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from instantmesh.data.engines import Engine
+from instantmesh.data.render_job import Layout
+from instantmesh.errors import InputError
+
+data = typer.Typer(help="Data sets for training.", no_args_is_help=True)
+
+
+@data.command()
+def render(
+    models: Annotated[list[Path], typer.Argument(help="GLB, OBJ, PLY, STL files, or folders of them, at any depth.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the data set; an interrupted one is completed.")],
+    layout: Annotated[
+        Layout, typer.Option(help="Random views, or the query view and the six fixed poses.")
+    ] = Layout.reconstruction,
+    views: Annotated[int | None, typer.Option(min=1, help="Random views of an object; 32 by default.")] = None,
+    size_px: Annotated[
+        int | None, typer.Option(min=16, help="Side of the pictures; 512 by default, 320 for diffusion.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes every camera.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Who makes the pictures; `ray` is Embree on a Ray cluster.")] = (
+        Engine.embree
+    ),
+) -> None:
+    """Render models into pictures with depth, normals and cameras. See docs/data.md."""
+    from instantmesh.data.model_names import find_models
+    from instantmesh.data.render_job import RenderSettings, render_models
+
+    is_diffusion = layout is Layout.diffusion
+    if is_diffusion and views is not None:
+        raise InputError("--views is for the reconstruction layout; the diffusion layout always has seven")
+    settings = RenderSettings(
+        layout,
+        views=7 if is_diffusion else views or 32,
+        size_px=size_px or (320 if is_diffusion else 512),
+        seed=seed,
+        engine=engine,
+    )
+    found = find_models(models)
+    objects, failures = render_models(found, out.resolve(), settings, workers or os.cpu_count() or 1)
+    _say(f"{len(objects)} objects in {out}")
+    if failures:
+        raise InputError(f"{len(failures)} of {len(found)} models failed; {out / 'failures.jsonl'} says why")
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)
