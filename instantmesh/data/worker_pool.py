@@ -49,7 +49,7 @@ def _until_a_death(
     pool = _pool(workers)
     try:
         while waiting or running:
-            while waiting and len(running) < 2 * workers:  # one under way and one ready for each process
+            while waiting and len(running) < workers:  # none waits in the pool: those in it are under way
                 running[pool.submit(function, waiting[0])] = waiting[0]
                 waiting.popleft()
             for done in wait(running, return_when=FIRST_COMPLETED).done:
