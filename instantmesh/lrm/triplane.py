@@ -53,7 +53,8 @@ def sample_planes(
     """Features (c3 = 3 c, plane after plane) at points: bilinear, zeros outside, `align_corners=False`."""
     batch = planes.shape[:-4]
     flat = planes.reshape(-1, *planes.shape[-4:])
-    where = torch.stack([points.reshape(-1, *points.shape[-2:])[..., list(pair)] for pair in axes], dim=1)
+    flat_points = points.reshape(len(flat), *points.shape[-2:])  # not -1, which no points at all leave open
+    where = torch.stack([flat_points[..., list(pair)] for pair in axes], dim=1)
     sampled = grid_sample(
         flat.flatten(0, 1), where.flatten(0, 1)[:, None], mode="bilinear", padding_mode="zeros", align_corners=False
     )  # (b * 3, c, 1, p)

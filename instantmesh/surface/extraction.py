@@ -96,7 +96,7 @@ def extract_flexicubes(
         axis = grid_axis(resolution, scale, device)
         sdf_grid = field.sdf_on_grid(axis)
         inside = sdf_grid < 0
-        check_surface(sdf_grid, inside, "SDF", level=0.0)
+        check_surface(sdf_grid, inside, "SDF", level=0.0, warn=not training)
         cubes = surface_cubes(inside)
         ids, corners = torch.unique(cube_corners(cubes, sdf_grid.shape), return_inverse=True)
         points = axis[point_positions(ids, sdf_grid.shape)]

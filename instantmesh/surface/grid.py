@@ -44,7 +44,9 @@ def point_positions(ids: Int[Tensor, " p"], shape: tuple[int, ...]) -> Int[Tenso
     return torch.stack(torch.unravel_index(ids, shape), dim=1)
 
 
-def check_surface(values: Float[Tensor, "x y z"], inside: Bool[Tensor, "x y z"], name: str, level: float) -> None:
+def check_surface(
+    values: Float[Tensor, "x y z"], inside: Bool[Tensor, "x y z"], name: str, level: float, *, warn: bool = True
+) -> None:
     """Check that a surface lies in the grid, and warn where it leaves it.
 
     Args:
@@ -52,6 +54,7 @@ def check_surface(values: Float[Tensor, "x y z"], inside: Bool[Tensor, "x y z"],
         inside: where they count as inside.
         name: what the field is called in messages.
         level: the value at the surface.
+        warn: about surfaces that leave the grid; in training they come and go.
 
     Raises:
         InputError: the field has values that aren't finite.
@@ -66,6 +69,8 @@ def check_surface(values: Float[Tensor, "x y z"], inside: Bool[Tensor, "x y z"],
             f"no surface in the grid: the {name} runs from {low:.4g} to {high:.4g} and never crosses {level:g},"
             f" so all of the grid is {side}"
         )
+    if not warn:
+        return
     sides = torch.cat([inside.select(axis, end).flatten() for axis in range(3) for end in (0, -1)])
     if sides.any() and not sides.all():
         _log.warning("the surface touches the boundary of the grid and is left open there")

@@ -15,8 +15,6 @@ PerceptualName = Literal["lpips-vgg", "picture-gradients"]
 PerceptualLoss = Callable[[Tensor, Tensor], Tensor]
 """predicted and true pictures (n, 3, h, w) in [0, 1] -> their mean distance, a scalar"""
 
-_OR_ELSE = "or set perceptual: picture-gradients in the configuration"
-
 
 def perceptual_loss(name: PerceptualName) -> PerceptualLoss:
     """The loss of this name. Both compare colours in [-1, 1], as the papers weigh them.
@@ -40,7 +38,9 @@ class Lpips:
         try:
             metric = metrics.LearnedPerceptualImagePatchSimilarity(net_type="vgg")
         except OSError as error:  # no network, a full disk
-            raise MissingFileError(f"LPIPS needs VGG's weights ({error}); fetch them once, {_OR_ELSE}") from error
+            raise MissingFileError(
+                f"LPIPS needs VGG's weights ({error}): fetch them once, or set perceptual: picture-gradients"
+            ) from error
         # The metric itself would keep every score of the run, and its graph.
         self._net: Any = metric.net.requires_grad_(False).eval()
 

@@ -1,10 +1,16 @@
 """A model and a data set small enough to train in a test."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
 from instantmesh.data.dataset import ProceduralDataset, _row
+from instantmesh.data.procedural import ProceduralSurface, random_object
+from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.rigs import random_cameras
+from instantmesh.data.views import ObjectViews
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +29,28 @@ def small_model() -> InstantMeshConfig:
         triplane=TriplaneConfig(dim=32, layers=1, heads=2, low_res=4, channels=8, upsampler="smooth"),
         grid_resolution=16,
     )
+
+
+class ObjectsInMemory:
+    """An `ObjectSource` of a few procedural objects with ten random views each."""
+
+    view_count = 10
+
+    def __init__(self, count: int, size_px: int) -> None:
+        self._views = [
+            ObjectRenderer(ProceduralSurface(random_object(seed))).views(
+                random_cameras(self.view_count, np.random.default_rng(seed)), size_px
+            )
+            for seed in range(count)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._views)
+
+    def read(self, index: int, views: Sequence[int]) -> ObjectViews:
+        return self._views[index][list(views)]
+
+
+@pytest.fixture(scope="session")
+def objects_in_memory() -> ObjectsInMemory:
+    return ObjectsInMemory(2, 32)

@@ -84,7 +84,7 @@ class MeshStage(ReconstructionStage[MeshConfig]):
         objects = [self._object_losses(planes[index], batch.targets(index)) for index in range(len(planes))]
         missing = sum("color" not in losses for losses in objects)
         if missing:
-            _log.warning("%d of %d objects have no surface", missing, len(objects))
+            _log.info("%d of %d objects have no surface", missing, len(objects))
         # Zero, with a gradient of zero for every parameter of the heads, whether it was used or not: processes that
         # share their gradients all need the same ones.
         zero = 0 * torch.stack([x.sum() for x in (planes, *self.model.head.parameters())]).sum()
