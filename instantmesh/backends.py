@@ -14,6 +14,8 @@ _INSTALL = {
     "bpy": "pip install 'instantmesh[blender]'",
     "ray": "pip install 'instantmesh[cluster]'",
     "manifold3d": "pip install 'instantmesh[train]'",
+    "torchmetrics.image.lpip": "pip install 'instantmesh[lpips]', or set perceptual: picture-gradients",
+    "torchvision": "pip install 'instantmesh[lpips]', or set perceptual: picture-gradients",
     "kaolin": "see https://kaolin.readthedocs.io/en/latest/notes/installation.html",
 }
 

@@ -1,4 +1,4 @@
-"""The command line: `instantmesh generate | reconstruct | compare | models`."""
+"""The command line: `instantmesh generate | reconstruct | compare | models | train | data`."""
 
 import logging
 import sys
@@ -11,12 +11,14 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
+from instantmesh.data_cli import data
 from instantmesh.errors import InputError, InstantMeshError, OutputError
 from instantmesh.files.pictures import PICTURE_ENDINGS
 
 app = typer.Typer(
     help="From a picture to a 3D mesh.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
+app.add_typer(data, name="data")
 
 EXIT_ERROR = 2
 
@@ -158,6 +160,20 @@ def compare(
         _say(f"{entry.model}: " + (f"skipped, {entry.reason}" if entry.preview is None else f"{entry.seconds:.1f} s"))
     write_picture(out, comparison.comparison_sheet(photo, entries), overwrite=overwrite)
     _say(f"{photo} -> {out}")
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML file as in configs/train; `stage` says what is trained.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value, part.key=value, ...")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; runs/NAME by default.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop early; the same command goes on later.")] = None,
+) -> None:
+    """Train a stage, or go on where the run in the folder was. For several GPUs or machines:
+    accelerate launch -m instantmesh train ..."""
+    from instantmesh.training.run import run
+
+    run(config, out or Path("runs") / config.stem, overrides or (), minutes)
 
 
 @app.command()

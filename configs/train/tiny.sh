@@ -5,12 +5,9 @@ runs=${1:?usage: bash configs/train/tiny.sh FOLDER}
 configs=$(dirname "$0")
 
 python -m instantmesh.data.dataset "$runs/data" --objects 24000
-python -m instantmesh.training geometry "$configs/tiny-geometry.yaml" --data "$runs/data" --out "$runs/geometry"
-python -m instantmesh.training rendering "$configs/tiny-rendering.yaml" --data "$runs/data" \
-  --start "$runs/geometry/reconstruction/model.safetensors" --out "$runs/rendering"
-python -m instantmesh.training.multiview vae "$configs/tiny-vae.yaml" --pictures "$runs/data/pictures.npy" --out "$runs/vae"
-python -m instantmesh.training.multiview unet "$configs/tiny-multiview.yaml" --pictures "$runs/data/pictures.npy" \
-  --vae "$runs/vae/vae" --out "$runs/unet"
+instantmesh train "$configs/tiny-geometry.yaml" data="$runs/data" -o "$runs/geometry"
+instantmesh train "$configs/tiny-rendering.yaml" data="$runs/data" start="$runs/geometry" -o "$runs/rendering"
+instantmesh train "$configs/tiny-vae.yaml" data="$runs/data" -o "$runs/vae"
+instantmesh train "$configs/tiny-multiview.yaml" data="$runs/data" vae="$runs/vae/vae" -o "$runs/multiview"
 mkdir -p "$runs/tiny"
-cp -r "$runs/rendering/reconstruction" "$runs/tiny/"
-cp -r "$runs/unet/pipeline" "$runs/tiny/multiview"
+cp -r "$runs/rendering/reconstruction" "$runs/multiview/multiview" "$runs/tiny/"

@@ -1,144 +1,288 @@
-"""One training loop for every stage: steps, moving average, log, checkpoints that a killed run goes on from."""
+"""One training loop for every stage, on `accelerate`: one process, many GPUs, many machines.
 
-import json
-import logging
+Everything that is random follows from the run's seed and the number of the sample: which object it shows, its
+augmentation, the noise in the losses. So a checkpoint needs no random states beyond that number, loader processes
+may read ahead as they like, and a run killed at any moment goes on to the same losses, bit for bit.
+"""
+
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.utils.data import DataLoader, Dataset
 
-from instantmesh.errors import InstantMeshError
-from instantmesh.files.atomic import replacing
+from instantmesh.errors import ConfigError, InstantMeshError
+from instantmesh.training.checkpoint import Progress, load_checkpoint, save_checkpoint, whole
+from instantmesh.training.config import LoopConfig
+from instantmesh.training.log import RunLog
 from instantmesh.training.schedule import OptimiserConfig, learning_rate, optimisers
-
-logger = logging.getLogger("instantmesh.training")
-
-EMA_DECAY = 0.998
+from instantmesh.training.stage import Batch, BatchSource, Stage
 
 
 class TrainingError(InstantMeshError):
-    """Training can't go on (a loss that isn't finite)."""
+    """Training can't go on (a loss or a gradient isn't finite)."""
 
 
 def train(
-    module: nn.Module,
-    losses: Callable[[np.random.Generator], dict[str, Tensor]],
-    config: OptimiserConfig,
-    out: str | Path,
+    stage: Stage,
+    source: BatchSource,
+    optimiser: OptimiserConfig,
+    loop: LoopConfig,
+    out: Path,
     *,
-    seed: int = 0,
     minutes: float | None = None,
-    log_every: int = 25,
-    checkpoint_minutes: float = 3.0,
-) -> nn.Module:
-    """Minimise the sum of `losses(rng)` over `module`'s parameters and leave their moving average in it.
+) -> dict[str, Tensor] | None:
+    """Train `stage` in place, resuming from `out` where a run was begun.
 
     Args:
-        module: everything that is trained, modified in place.
-        losses: draws a batch from the generator and returns named, weighted losses. All of its randomness must
-            come from this generator and torch's global one, whose states are kept with the checkpoints.
-        config: schedule; the run ends after `config.steps`.
-        out: folder of `checkpoint.pt` (atomic, resumed from where it exists) and `log.jsonl`.
-        minutes: stop early, with a checkpoint, after this much time.
+        stage: networks and losses.
+        source: makes its batches.
+        optimiser, loop: settings. With another number of processes or another accumulation a run goes on with the
+            same samples.
+        out: folder of `checkpoint.pt`, `log.jsonl`, `tensorboard/`.
+        minutes: stop early, with a checkpoint, after about this much time.
+
+    Returns:
+        The moving average of the stage's state, whole and on the CPU; None on processes other than the main one.
 
     Raises:
-        TrainingError: a loss isn't finite; the last checkpoint is kept.
+        ConfigError: the batch can't be shared out evenly, or a sharded run asks for Muon or has one process.
+        TrainingError: a loss or gradient isn't finite. The last checkpoint is kept, the batch is saved beside it.
+        InputError: the checkpoint in `out` is of another model.
     """
-    out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    steppers = optimisers(config, module)
-    average = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    step = _resume(out, module, steppers, average, rng)
-    deadline = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
-    saved, window, window_start = time.monotonic(), [], time.monotonic()
-    while step < config.steps and time.monotonic() < deadline:
-        for group in (group for stepper in steppers for group in stepper.param_groups):
-            group["lr"] = learning_rate(config, step)
-        parts = losses(rng)
-        total = torch.stack(list(parts.values())).sum()
-        if not bool(torch.isfinite(total)):
-            raise TrainingError(
-                f"step {step}: a loss isn't finite: { {k: float(v.detach()) for k, v in parts.items()} }"
+    run = _Run(stage, optimiser, loop, out)
+    start = time.monotonic()
+    deadline = start + 60 * minutes if minutes is not None else float("inf")
+    saved, logged, window = start, start, _Window()
+    for batches in _steps(source, optimiser, loop, run.progress, run.accelerator):
+        window.add(run.step(batches))
+        step, now = run.progress.step, time.monotonic()
+        if step % loop.picture_steps == 0:
+            run.pictures(batches[0])
+        if step % loop.log_steps == 0 or step == optimiser.steps:
+            run.log_numbers(window.mean(run.accelerator), (now - logged) / window.steps)
+            logged, window = now, _Window()
+            # The main process's clock decides for all: they save and stop at the same step.
+            out_of_time, save_now = run.agreed(now > deadline, now - saved > 60 * loop.checkpoint_minutes)
+            if out_of_time:
+                break
+            if save_now:
+                run.save()
+                saved = now
+    run.save()
+    return run.finish()
+
+
+class _Run:
+    """A stage with all that moves while it is trained."""
+
+    def __init__(self, stage: Stage, optimiser: OptimiserConfig, loop: LoopConfig, out: Path) -> None:
+        self.stage, self.optimiser, self.loop, self.out = stage, optimiser, loop, out
+        self.accelerator = _accelerator(loop)
+        share = loop.batch_size / (self.accelerator.num_processes * loop.accumulation)
+        if share != int(share):
+            raise ConfigError(
+                f"batch_size {loop.batch_size} doesn't divide into {self.accelerator.num_processes} processes times "
+                f"{loop.accumulation} parts"
             )
-        module.zero_grad(set_to_none=True)
-        total.backward()
-        clip_grad_norm_(module.parameters(), config.gradient_norm)
-        for stepper in steppers:
-            stepper.step()
-        step += 1
-        _update_average(average, module, min(EMA_DECAY, step / (step + 10)))
-        window.append({name: float(loss.detach()) for name, loss in parts.items()})
-        if step % log_every == 0:
-            seconds = (time.monotonic() - window_start) / len(window)
-            _log(out, step, learning_rate(config, step - 1), window, seconds)
-            window, window_start = [], time.monotonic()
-        if time.monotonic() - saved > 60 * checkpoint_minutes:
-            _save(out, step, module, steppers, average, rng)
-            saved = time.monotonic()
-    _save(out, step, module, steppers, average, rng)
-    module.load_state_dict(average)
-    return module
-
-
-def _update_average(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
-    for name, tensor in module.state_dict().items():
-        if tensor.is_floating_point():
-            average[name].lerp_(tensor.detach(), 1 - decay)
+        if loop.sharded:
+            self.model: nn.Module = _sharded(stage.train(), optimiser, self.accelerator)
         else:
-            average[name].copy_(tensor)
+            self.model = self.accelerator.prepare(stage.train())
+        self.steppers = optimisers(optimiser, self._inner)
+        self.average = {name: x.detach().clone() for name, x in self._inner.state_dict().items()}
+        self.progress = load_checkpoint(out, loop.seed, self.model, self.steppers, self.average)
+        self._log = RunLog(out, self.progress.step) if self.accelerator.is_main_process else None
+
+    @property
+    def _inner(self) -> Any:
+        return self.accelerator.unwrap_model(self.model)
+
+    def step(self, batches: list[tuple[int, Batch]]) -> dict[str, Tensor]:
+        """One optimiser step on the parts of this process's share of a batch. Returns its mean losses."""
+        for group in (group for stepper in self.steppers for group in stepper.param_groups):
+            group["lr"] = learning_rate(self.optimiser, self.progress.step)
+        self.model.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for index, (torch_seed, batch) in enumerate(batches):
+            torch.manual_seed(torch_seed)
+            with self._shared_at(is_last=index == len(batches) - 1):
+                with self.accelerator.autocast():
+                    losses = self.model(batch.to(self.accelerator.device))
+                self.accelerator.backward(torch.stack(list(losses.values())).sum() / len(batches))
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0) + loss.detach() / len(batches)
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.optimiser.gradient_norm)
+        assert norm is not None
+        self._check(norm, sums, batches)
+        for stepper in self.steppers:
+            stepper.step()
+        self.progress.step += 1
+        self.progress.samples += self.loop.batch_size
+        self._update_average(min(self.loop.average_decay, self.progress.step / (self.progress.step + 10)))
+        return sums
+
+    def _shared_at(self, is_last: bool) -> AbstractContextManager[None]:
+        """Processes exchange gradients after the last part of a step only."""
+        if isinstance(self.model, FSDPModule):
+            self.model.set_requires_gradient_sync(is_last)
+            return nullcontext()
+        return nullcontext() if is_last else self.accelerator.no_sync(self.model)
+
+    def _check(self, norm: Tensor, losses: dict[str, Tensor], batches: list[tuple[int, Batch]]) -> None:
+        """Stop where something isn't finite. All processes share the gradient's norm, so all of them stop."""
+        if bool(torch.isfinite(whole(norm))):
+            return
+        path = self.out / f"bad-batch-{self.accelerator.process_index}.pt"
+        torch.save({"step": self.progress.step, "batches": [(seed, vars(batch)) for seed, batch in batches]}, path)
+        values = ", ".join(f"{name} {float(loss):.4g}" for name, loss in losses.items())
+        raise TrainingError(f"step {self.progress.step}: a gradient isn't finite ({values}); its batch is in {path}")
+
+    def _update_average(self, decay: float) -> None:
+        for name, tensor in self._inner.state_dict().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor.detach().to(self.average[name].dtype), 1 - decay)
+            else:
+                self.average[name].copy_(tensor)
+
+    @torch.no_grad()
+    def pictures(self, batch: tuple[int, Batch]) -> None:
+        """Show the first objects of a batch. All processes compute, as sharded weights need them; one writes."""
+        sharded = [module for module in self.model.modules() if isinstance(module, FSDPModule)]
+        for module in sharded:
+            module.unshard()
+        with self.accelerator.autocast():
+            shown = self._inner.pictures(batch[1].to(self.accelerator.device))
+        pictures = {name: picture.float().clone() for name, picture in shown.items()}  # gathered weights are freed now
+        for module in sharded:
+            module.reshard()
+        if self._log is not None:
+            self._log.pictures(self.progress.step, pictures)
+
+    def log_numbers(self, losses: dict[str, float], seconds_per_step: float) -> None:
+        """Write an entry of the log."""
+        if self._log is not None:
+            step = self.progress.step
+            self._log.numbers(step, learning_rate(self.optimiser, step - 1), seconds_per_step, losses)
+
+    def agreed(self, *flags: bool) -> list[bool]:
+        """The main process's flags, on all processes."""
+        mine = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
+        share = mine if self.accelerator.is_main_process else torch.zeros_like(mine)
+        total = self.accelerator.reduce(share, reduction="sum")
+        assert isinstance(total, Tensor)
+        return [bool(flag) for flag in total]
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(
+            self.out,
+            self.progress,
+            self.loop.seed,
+            self.model,
+            self.steppers,
+            self.average,
+            is_main=self.accelerator.is_main_process,
+        )
+
+    def finish(self) -> dict[str, Tensor] | None:
+        """The moving average, on the main process."""
+        average = {name: whole(tensor) for name, tensor in self.average.items()}
+        if self._log is not None:
+            self._log.close()
+        self.accelerator.wait_for_everyone()
+        return average if self.accelerator.is_main_process else None
 
 
-def _log(out: Path, step: int, rate: float, window: list[dict[str, float]], seconds: float) -> None:
-    names = dict.fromkeys(name for entry in window for name in entry)
-    means = {name: round(float(np.mean([entry[name] for entry in window if name in entry])), 5) for name in names}
-    record = {"step": step, "lr": round(rate, 7), "seconds_per_step": round(seconds, 3), **means}
-    with open(out / "log.jsonl", "a") as file:
-        file.write(json.dumps(record) + "\n")
-    logger.info("%s", record)
+class _Window:
+    """Sums of losses between two entries of the log."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        self.steps += 1
+        for name, loss in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + loss
+
+    def mean(self, accelerator: Accelerator) -> dict[str, float]:
+        """Means over steps and processes."""
+        total = accelerator.reduce(torch.stack(list(self._sums.values())).double(), reduction="mean")
+        assert isinstance(total, Tensor)
+        return dict(zip(self._sums, (total / self.steps).tolist(), strict=True))
 
 
-def _save(
-    out: Path,
-    step: int,
-    module: nn.Module,
-    steppers: list[torch.optim.Optimizer],
-    average: dict[str, Tensor],
-    rng: np.random.Generator,
-) -> None:
-    state = {
-        "step": step,
-        "module": module.state_dict(),
-        "optimisers": [stepper.state_dict() for stepper in steppers],
-        "average": average,
-        "numpy_rng": json.dumps(rng.bit_generator.state),
-        "torch_rng": torch.get_rng_state(),
-    }
-    with replacing(out / "checkpoint.pt") as temporary:
-        torch.save(state, temporary)
+class _Parts(Dataset):
+    """Part k of this process: the samples of step k // accumulation, and the torch seed that belongs to them."""
+
+    def __init__(self, source: BatchSource, loop: LoopConfig, first_sample: int, processes: int, process: int) -> None:
+        self._source, self._loop, self._first = source, loop, first_sample
+        self._processes, self._process = processes, process
+
+    def __getitem__(self, k: int) -> tuple[int, Batch]:
+        step, part = divmod(k, self._loop.accumulation)
+        share = self._loop.batch_size // (self._processes * self._loop.accumulation)
+        first = self._first + step * self._loop.batch_size + (part * self._processes + self._process) * share
+        seeds = np.random.SeedSequence([self._loop.seed, first])
+        batch = self._source.batch(np.arange(first, first + share), np.random.default_rng(seeds))
+        return int(seeds.generate_state(1, np.uint64)[0] >> 1), batch
 
 
-def _resume(
-    out: Path,
-    module: nn.Module,
-    steppers: list[torch.optim.Optimizer],
-    average: dict[str, Tensor],
-    rng: np.random.Generator,
-) -> int:
-    path = out / "checkpoint.pt"
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    module.load_state_dict(state["module"])
-    for stepper, saved in zip(steppers, state["optimisers"], strict=True):
-        stepper.load_state_dict(saved)
-    for name, tensor in state["average"].items():
-        average[name].copy_(tensor)
-    rng.bit_generator.state = json.loads(state["numpy_rng"])
-    torch.set_rng_state(state["torch_rng"])
-    return state["step"]
+def _steps(
+    source: BatchSource, optimiser: OptimiserConfig, loop: LoopConfig, progress: Progress, accelerator: Accelerator
+) -> Iterator[list[tuple[int, Batch]]]:
+    """This process's parts of every step that is left."""
+    parts = _Parts(source, loop, progress.samples, accelerator.num_processes, accelerator.process_index)
+    left = max(optimiser.steps - progress.step, 0)
+    loader = DataLoader(
+        parts,
+        batch_size=None,
+        sampler=range(left * loop.accumulation),
+        num_workers=loop.workers,
+        collate_fn=_unchanged,  # pyright: ignore[reportArgumentType]
+    )
+    entries = iter(loader)
+    for _ in range(left):
+        yield [next(entries) for _ in range(loop.accumulation)]
+
+
+def _unchanged(entry: tuple[int, Batch]) -> tuple[int, Batch]:
+    return entry
+
+
+def _sharded(stage: Stage, optimiser: OptimiserConfig, accelerator: Accelerator) -> Stage:
+    """The stage with every block's weights spread over the processes, gathered only while the block computes.
+
+    By torch itself: accelerate shards on GPUs only, and what can't be tested on a CPU isn't tested.
+    """
+    if optimiser.algorithm == "muon":
+        raise ConfigError("sharded runs need algorithm: adamw; muon takes whole matrices")
+    if accelerator.num_processes < 2:
+        raise ConfigError("sharded runs need several processes: start them by accelerate launch or torchrun")
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    stage.to(accelerator.device)
+    blocks = [block for blocks in stage.modules() if isinstance(blocks, nn.ModuleList) for block in blocks]
+    for block in (block for block in blocks if any(p.requires_grad for p in block.parameters())):
+        fully_shard(block, mesh=mesh)
+    fully_shard(stage, mesh=mesh)
+    return stage
+
+
+def _accelerator(loop: LoopConfig) -> Accelerator:
+    """`accelerate`'s view of the machine: processes, devices, precision."""
+    return Accelerator(
+        mixed_precision="bf16" if loop.precision == "bf16" else "no",
+        # A surface that is still empty leaves some heads without gradients.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )

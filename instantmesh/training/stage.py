@@ -3,7 +3,7 @@
 import dataclasses
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class Batch:
         return dataclasses.replace(self, **moved)
 
 
+@runtime_checkable
 class BatchSource(Protocol[Made]):
     """Where batches come from. Called in loader processes: it holds no parameters and stays on the CPU."""
 

@@ -6,34 +6,28 @@ import numpy as np
 import pytest
 import torch
 
-from instantmesh.config import read_config
 from instantmesh.multiview.latent_space import decode_painted, decode_raw, encode_painted, posterior
-from instantmesh.training.multiview import (
-    LatentCache,
-    MultiviewTrainingConfig,
-    draw_batch,
-    multiview_loss,
-    train_multiview,
-)
-from instantmesh.training.schedule import OptimiserConfig
-from instantmesh.training.small_zero123plus import SmallModelConfig, SmallZero123Plus
-from instantmesh.training.vae import (
-    VaeTrainingConfig,
+from instantmesh.multiview.zero123plus import Zero123PlusPipeline
+from instantmesh.training.config import LoopConfig
+from instantmesh.training.data import DataConfig
+from instantmesh.training.multiview_batches import (
+    MultiviewSource,
     foreground_latents,
     on_white,
-    small_vae,
-    standardise_latents,
     tile_six,
-    train_vae,
-    vae_losses,
+    views_of_pictures,
 )
+from instantmesh.training.painting_networks import SmallModelConfig
+from instantmesh.training.schedule import OptimiserConfig
+from instantmesh.training.stages.diffusion import DiffusionConfig, DiffusionStage
+from instantmesh.training.stages.multiview import MultiviewConfig, SmallPaintingStage
+from instantmesh.training.stages.vae import VaeConfig, VaeSource, VaeStage, small_vae, standardise_latents, vae_losses
 
 pytestmark = [
     # diffusers' schedulers turn tensors into arrays in a way that numpy 2 frowns upon
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
 ]
 SIZE = 32
-CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 VAE_CHANNELS = (8, 8, 16, 16)
 MODEL = SmallModelConfig(
     tile_size_px=SIZE, block_out_channels=(16, 32), head_channels=16, embedding_channels=32, prompt_tokens=8
@@ -56,24 +50,35 @@ def optimiser(steps: int) -> OptimiserConfig:
     return OptimiserConfig(learning_rate=2e-3, steps=steps, warmup_steps=1)
 
 
-def vae_config(steps: int) -> VaeTrainingConfig:
-    return VaeTrainingConfig(optimiser=optimiser(steps), block_out_channels=VAE_CHANNELS)
+def vae_config() -> VaeConfig:
+    return VaeConfig(
+        stage="vae", data="", optimiser=optimiser(3), loop=LoopConfig(batch_size=2), block_out_channels=VAE_CHANNELS
+    )
 
 
-def multiview_config(steps: int) -> MultiviewTrainingConfig:
-    return MultiviewTrainingConfig(model=MODEL, optimiser=optimiser(steps), batch_size=4)
+def multiview_config(vae: Path, **changes: object) -> MultiviewConfig:
+    settings = {"condition_size_px": (SIZE, SIZE), "dropped_condition": "zero_picture", "background_weight": 0.1}
+    return MultiviewConfig(
+        stage="multiview",
+        model=MODEL,
+        data="",
+        vae=str(vae),
+        optimiser=optimiser(3),
+        loop=LoopConfig(batch_size=4),
+        **{**settings, **changes},
+    )
+
+
+def source(sizes: tuple[int, int] = (SIZE, SIZE)) -> MultiviewSource:
+    return MultiviewSource(views_of_pictures(pictures()), 12, 0, sizes, SIZE, background_weight=0.1)
 
 
 @pytest.fixture(scope="module")
 def vae_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("vae")
-    train_vae(vae_config(3), pictures(), folder)
+    torch.manual_seed(0)
+    VaeStage(vae_config(), pictures()).export(folder)
     return folder / "vae"
-
-
-def test_shipped_configurations_are_read():
-    read_config(CONFIGS / "tiny-vae.yaml", VaeTrainingConfig)
-    read_config(CONFIGS / "tiny-multiview.yaml", MultiviewTrainingConfig)
 
 
 def test_six_tiles_are_laid_out_row_by_row():
@@ -92,14 +97,13 @@ def test_pictures_are_composited_on_white_and_their_objects_found():
 
 def test_vae_loss_falls():
     torch.manual_seed(0)
-    vae, config = small_vae(VAE_CHANNELS), vae_config(1)
+    vae, config = small_vae(VAE_CHANNELS), vae_config()
     picture, mask = on_white(torch.from_numpy(pictures()[:4, 0]))
     adam = torch.optim.Adam(vae.parameters(), 2e-3)
     totals = []
     for _ in range(25):
-        total = torch.stack(
-            list(vae_losses(vae, picture, mask, config, torch.Generator().manual_seed(0)).values())
-        ).sum()
+        torch.manual_seed(0)
+        total = torch.stack(list(vae_losses(vae, picture, mask, config).values())).sum()
         adam.zero_grad()
         total.backward()
         adam.step()
@@ -130,59 +134,108 @@ def test_standardised_latents_have_unit_moments_and_decode_as_before():
     torch.testing.assert_close(after, noise_to_signal, atol=1e-4, rtol=1e-3)
 
 
-def test_cached_latents_are_those_of_the_vae_and_survive_reopening(vae_folder: Path, tmp_path: Path):
-    from diffusers import AutoencoderKL
-
-    vae, data, rows = AutoencoderKL.from_pretrained(vae_folder).eval(), pictures(), np.array([1, 5])
-    target, condition = LatentCache(vae, data, tmp_path)(rows)
-    with torch.no_grad():
-        views, _ = on_white(torch.from_numpy(data[rows]))
-        torch.testing.assert_close(target, encode_painted(vae, tile_six(views[:, 1:])), atol=5e-3, rtol=5e-3)
-        raw = posterior(vae, views[:, 0]).mode()
-    torch.testing.assert_close(condition, raw, atol=2e-2, rtol=5e-3)
-    reopened = LatentCache(vae, data, tmp_path)
-    assert reopened.done.tolist() == [i in rows for i in range(len(data))]
-    assert torch.equal(reopened(rows)[0], target)
+def test_vae_batches_show_three_query_views_for_each_painted_picture():
+    batch = VaeSource(pictures(), vae_config()).batch(np.arange(2), np.random.default_rng(0))
+    assert batch.painted.shape == (2, 3, 3 * SIZE, 2 * SIZE)
+    assert batch.query.shape == (6, 3, SIZE, SIZE)
+    corner = batch.query[:, :, 0, 0]
+    assert 0 < int((corner < 1).any(1).sum()) < 6  # some backgrounds are coloured
 
 
-def test_batches_follow_the_schedule_and_the_seed(vae_folder: Path, tmp_path: Path):
-    from diffusers import AutoencoderKL
-
-    cache = LatentCache(AutoencoderKL.from_pretrained(vae_folder).eval(), pictures(), tmp_path)
-    config = multiview_config(1).model_copy(update={"batch_size": 12, "drop_probability": 0.5})
-    batch, again = (draw_batch(cache, config, np.random.default_rng(3)) for _ in range(2))
-    assert torch.equal(batch.noised, again.noised)
-    assert torch.equal(batch.noised_condition, again.noised_condition)
-    kept = torch.cumprod(1 - torch.linspace(0.00085, 0.012, 1000), 0)[batch.timestep][:, None, None, None]
-    clean = kept.sqrt() * batch.noised - (1 - kept).sqrt() * batch.v
-    torch.testing.assert_close(clean, cache(np.arange(12))[0], atol=1e-3, rtol=1e-3)
-    assert 0 < int(batch.conditioned.sum()) < 12
+def test_batches_hold_the_pictures_and_weigh_their_background_less():
+    batch = source().batch(np.arange(12), np.random.default_rng(3))
+    again = source().batch(np.arange(12), np.random.default_rng(3))
+    assert torch.equal(batch.painted, again.painted)
+    views, _ = on_white(torch.from_numpy(pictures()))
+    shown = {tuple(x.flatten().tolist()) for x in tile_six(views[:, 1:])}
+    assert {tuple(x.flatten().tolist()) for x in batch.painted} == shown  # an epoch shows every object
     assert float(batch.weight.mean()) == pytest.approx(1, abs=1e-5)
     assert float(batch.weight.max() / batch.weight.min()) == pytest.approx(10, rel=1e-4)
 
 
-def test_multiview_loss_falls_and_trains_every_network(vae_folder: Path, tmp_path: Path):
-    from diffusers import AutoencoderKL
+def test_conditions_have_random_sizes_and_the_vision_encoder_its_own():
+    batches = [source((16, 48)).batch(np.arange(2), np.random.default_rng(seed)) for seed in range(30)]
+    assert {batch.condition.shape[-1] for batch in batches} == {16, 24, 32, 40, 48}
+    assert {batch.clip_pixels.shape[-1] for batch in batches} == {SIZE}
 
+
+@torch.no_grad()
+def test_the_loss_is_that_of_the_v_prediction(vae_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Networks that know the clean latents predict v exactly; timesteps, noise and schedule fit together."""
+    stage = SmallPaintingStage(multiview_config(vae_folder, drop_probability=0.5))
+    batch = source().batch(np.arange(12), np.random.default_rng(0))
+    clean = encode_painted(stage.vae, batch.painted)
+    kept = torch.cumprod(1 - torch.linspace(0.00085, 0.012, 1000), 0)
+    seen = []
+
+    def oracle(noised, timestep, clip_pixels, noised_condition, conditioned):
+        alpha = kept[timestep][:, None, None, None]
+        noise = (noised - alpha.sqrt() * clean) / (1 - alpha).sqrt()
+        seen.append((timestep, conditioned, noised_condition))
+        return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+
+    monkeypatch.setattr(stage.networks, "forward", oracle)
     torch.manual_seed(0)
-    cache = LatentCache(AutoencoderKL.from_pretrained(vae_folder).eval(), pictures(), tmp_path)
-    model, config = SmallZero123Plus(MODEL), multiview_config(1)
-    adam = torch.optim.Adam(model.parameters(), 2e-3)
+    assert float(stage(batch)["v"]) < 1e-6
+    timestep, conditioned, noised_condition = seen[0]
+    assert 0 < int(conditioned.sum()) < 12
+    assert len(timestep.unique()) > 6
+    assert noised_condition.shape == posterior(stage.vae, batch.condition).mode().shape
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dropped", ["zero_latents", "zero_picture"])
+def test_what_stands_for_no_condition(vae_folder: Path, dropped: str):
+    stage = SmallPaintingStage(multiview_config(vae_folder, dropped_condition=dropped))
+    nothing = stage._nothing(source().batch(np.arange(2), np.random.default_rng(0)).condition)
+    assert (float(nothing.abs().max()) == 0) == (dropped == "zero_latents")
+
+
+def test_multiview_loss_falls_and_trains_every_network_but_the_vae(vae_folder: Path):
+    torch.manual_seed(0)
+    stage = SmallPaintingStage(multiview_config(vae_folder)).train()
+    assert not stage.vae.training
+    adam = torch.optim.Adam([p for p in stage.parameters() if p.requires_grad], 2e-3)
     losses = []
     for _ in range(20):
-        loss = multiview_loss(model, draw_batch(cache, config, np.random.default_rng(0)))["v"]
+        torch.manual_seed(0)
+        loss = stage(source().batch(np.arange(4), np.random.default_rng(0)))["v"]
         adam.zero_grad()
         loss.backward()
         adam.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.8 * losses[0]
-    for part in (model.unet, model.vision_encoder, model.text_encoder):
+    networks = stage.networks
+    for part in (networks.unet, networks.vision_encoder, networks.text_encoder):
         assert any(p.grad is not None and bool(p.grad.abs().max() > 0) for p in part.parameters())
+    assert all(p.grad is None for p in stage.vae.parameters())
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(vae_folder: Path, tmp_path: Path):
-    through = train_multiview(multiview_config(4), pictures(), vae_folder, tmp_path / "through")
-    train_multiview(multiview_config(2), pictures(), vae_folder, tmp_path / "resumed")
-    resumed = train_multiview(multiview_config(4), pictures(), vae_folder, tmp_path / "resumed")
-    for name, tensor in through.unet.state_dict().items():
-        assert torch.equal(tensor, resumed.unet.state_dict()[name]), name
+def test_a_trained_model_is_exported_and_fine_tuned_in_its_unet_alone(vae_folder: Path, tmp_path: Path):
+    torch.manual_seed(0)
+    SmallPaintingStage(multiview_config(vae_folder)).export(tmp_path)
+    config = DiffusionConfig(
+        stage="diffusion",
+        start=str(tmp_path / "multiview"),
+        data=DataConfig(folder="unused"),
+        tile_size_px=SIZE,
+        condition_size_px=(16, 48),
+        optimiser=optimiser(1),
+        loop=LoopConfig(batch_size=2),
+    )
+    stage = DiffusionStage(config).train()
+    batch = source((16, 48)).batch(np.arange(2), np.random.default_rng(1))
+    stage(batch)["v"].backward()
+    networks = stage.networks
+    assert all(p.grad is not None for p in networks.unet.parameters())
+    assert all(p.grad is None for part in (networks.vision_encoder, networks.text_encoder) for p in part.parameters())
+    with torch.no_grad():
+        shown = stage.pictures(batch)
+    assert {name: tuple(picture.shape) for name, picture in shown.items() if name != "query"} == {
+        "target": (3, 3 * SIZE, 2 * SIZE),
+        "prediction": (3, 3 * SIZE, 2 * SIZE),
+    }
+    stage.export(tmp_path / "tuned")
+    loaded = Zero123PlusPipeline.from_pretrained(tmp_path / "tuned" / "multiview")
+    for name, tensor in networks.unet.state_dict().items():
+        assert torch.equal(loaded.unet.state_dict()[name], tensor), name

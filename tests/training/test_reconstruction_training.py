@@ -1,6 +1,4 @@
-"""Training of the reconstruction model: losses, their gradients, resuming, and that a small run learns."""
-
-import json
+"""Training of the embedded reconstruction model: batches, losses, their gradients, and that a small run learns."""
 
 import numpy as np
 import pytest
@@ -9,37 +7,36 @@ from torch import nn
 
 from instantmesh.cameras import camera_vector, six_view_cameras
 from instantmesh.config import InstantMeshConfig, read_config
-from instantmesh.errors import ConfigError
-from instantmesh.hub import asset_folder, read_checkpoint
+from instantmesh.data.procedural import ProceduralSurface, random_object
+from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.hub import read_checkpoint
 from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.training import losses
-from instantmesh.training.export import export_reconstruction
-from instantmesh.training.geometry import (
-    GeometryTrainingConfig,
-    draw_batch,
-    geometry_losses,
+from instantmesh.training.config import LoopConfig
+from instantmesh.training.loop import train
+from instantmesh.training.schedule import OptimiserConfig
+from instantmesh.training.stages.geometry import (
+    GeometryConfig,
+    GeometrySource,
+    GeometryStage,
     rotated_camera_vectors,
-    train_geometry,
 )
-from instantmesh.training.loop import TrainingError, train
-from instantmesh.training.rendering import RenderingTrainingConfig, rendering_losses
-from instantmesh.training.schedule import OptimiserConfig, learning_rate
+from instantmesh.training.stages.rendering import RenderingConfig, RenderingSource, RenderingStage
+
+SETTINGS = {"data": "", "loop": LoopConfig(batch_size=4, log_steps=1)}
 
 
 def optimiser(steps: int, **values: float) -> OptimiserConfig:
-    return OptimiserConfig(**{"learning_rate": 3e-3, "steps": steps, "warmup_steps": 2, **values})
+    return OptimiserConfig(**{"learning_rate": 3e-3, "steps": steps, "warmup_steps": 2, "algorithm": "muon", **values})
 
 
-def history(folder) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+def geometry(model: InstantMeshConfig, steps: int = 1, **changes: object) -> GeometryConfig:
+    return GeometryConfig(stage="geometry", model=model, optimiser=optimiser(steps), **SETTINGS, **changes)
 
 
 def test_batches_turn_pictures_cameras_and_geometry_together(small_data, small_model):
-    config = GeometryTrainingConfig(
-        model=small_model, optimiser=optimiser(1), batch_size=3, camera_noise=0.0, subset_probability=0.0,
-        free_rotation_probability=1.0,
-    )  # fmt: skip
-    batch = draw_batch(small_data, config, np.random.default_rng(0))
+    config = geometry(small_model, camera_noise=0.0, subset_probability=0.0, free_rotation_probability=1.0)
+    batch = GeometrySource(small_data, config).batch(np.arange(3), np.random.default_rng(0))
     still = camera_vector(six_view_cameras())
     for index in range(3):
         cos, sin = batch.angle[index].cos(), batch.angle[index].sin()
@@ -81,94 +78,77 @@ def test_sign_change_entropy_counts_crossing_edges_only():
     assert float(losses.sign_change_entropy(sdf)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_learning_rate_warms_up_holds_and_decays():
-    config = optimiser(100, learning_rate=1.0, warmup_steps=10, decay_steps=20)
-    rates = [learning_rate(config, step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[10:80] == [1.0] * 70
-    assert rates[90] == pytest.approx(0.5)
-    assert 0 < rates[-1] < 0.1
-
-
-def test_resuming_gives_identical_losses(small_data, small_model, tmp_path):
-    def run(steps: int, out) -> None:
-        config = GeometryTrainingConfig(model=small_model, optimiser=optimiser(steps), batch_size=2)
-        torch.manual_seed(0)
-        model = InstantMesh(config.model)
-        train(
-            model,
-            lambda rng: geometry_losses(model, draw_batch(small_data, config, rng), config),
-            config.optimiser,
-            out,
-            log_every=1,
-        )
-
-    run(2, tmp_path / "broken")
-    run(4, tmp_path / "broken")
-    run(4, tmp_path / "whole")
-    broken, whole = history(tmp_path / "broken"), history(tmp_path / "whole")
-    for entry in (*broken, *whole):
-        entry.pop("seconds_per_step")
-    assert broken == whole
-
-
 def test_a_small_run_learns_and_its_export_loads_back(small_data, small_model, tmp_path):
-    config = GeometryTrainingConfig(model=small_model, optimiser=optimiser(50, decay_steps=10), batch_size=4)
-    model = train_geometry(config, small_data, tmp_path / "run")
-    first, *_, last = history(tmp_path / "run")
-    assert last["sdf"] < 0.8 * first["sdf"]
-    folder = export_reconstruction(model, tmp_path / "model")
-    read = read_config(folder / "config.yaml", InstantMeshConfig)
+    config = geometry(small_model, 50)
+    torch.manual_seed(0)
+    stage, source = GeometryStage(config), GeometrySource(small_data, config)
+    samples = np.arange(4)
+
+    def distance_loss() -> float:
+        with torch.no_grad():
+            return float(stage(source.batch(samples, np.random.default_rng(0)))["sdf"])
+
+    before = distance_loss()
+    stage.load_state_dict(train(stage, source, config.optimiser, config.loop, tmp_path / "run"))
+    assert distance_loss() < 0.8 * before
+    stage.export(tmp_path)
+    read = read_config(tmp_path / "reconstruction" / "config.yaml", InstantMeshConfig)
     assert read == small_model
     other = InstantMesh(read)
-    other.load_official({name: x.float() for name, x in read_checkpoint(folder / "model.safetensors").items()})
-    batch = draw_batch(small_data, config, np.random.default_rng(1))
-    torch.testing.assert_close(
-        other(batch.images, batch.cameras), model(batch.images, batch.cameras), atol=2e-2, rtol=2e-2
+    tensors = read_checkpoint(tmp_path / "reconstruction" / "model.safetensors")
+    other.load_official({name: x.float() for name, x in tensors.items()})
+    batch = source.batch(samples, np.random.default_rng(1))
+    planes = stage.model(batch.images, batch.cameras)
+    torch.testing.assert_close(other(batch.images, batch.cameras), planes, atol=2e-2, rtol=2e-2)
+    further = GeometryStage(geometry(small_model, start=str(tmp_path)))
+    torch.testing.assert_close(further.model(batch.images, batch.cameras), planes, atol=2e-2, rtol=2e-2)
+
+
+def rendering(model: InstantMeshConfig) -> RenderingConfig:
+    return RenderingConfig(
+        stage="rendering", model=model, optimiser=optimiser(1), picture_size_px=32, resolution=16, **SETTINGS
     )
+
+
+def test_true_pictures_are_turned_with_their_objects(small_data, small_model):
+    """A third of a turn of the object: the picture is the one from a third less, its normals turned."""
+    config = rendering(small_model).model_copy(update={"free_rotation_probability": 0.0})
+    batch = RenderingSource(small_data, config).batch(np.arange(4), np.random.default_rng(0))
+    assert batch.rendered.tolist() == sorted(set(batch.rendered.tolist()))
+    for k, index in enumerate(batch.rendered.tolist()):
+        truth, angle = batch.truth(k), batch.angle[index]
+        surface = ProceduralSurface(random_object(int(batch.seeds[index])))
+        cos, sin = float(angle.cos()), float(angle.sin())
+        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)
+        surface.vertices = surface.vertices @ turn.T
+        seen = ObjectRenderer(surface).views(truth.cameras, 32)
+        assert float((seen.mask - truth.mask).abs().mean()) < 2e-3
+        assert float((seen.depth - truth.depth).abs().mean()) < 2e-2
 
 
 def test_rendering_losses_reach_every_part_of_the_model(small_data, small_model):
-    config = RenderingTrainingConfig(
-        model=small_model, optimiser=optimiser(1), batch_size=2, picture_size_px=32, resolution=16
-    )
+    config = rendering(small_model)
     torch.manual_seed(0)
-    model = InstantMesh(small_model)
-    points = draw_batch(small_data, config, np.random.default_rng(0))
+    stage = RenderingStage(config)
+    batch = RenderingSource(small_data, config).batch(np.arange(2), np.random.default_rng(0))
+    assert stage(batch).keys() == dict(stage(batch)).keys()
+    empty = stage(batch)
     for _ in range(25):  # until there is a surface to render
-        model.zero_grad()
-        torch.stack(list(geometry_losses(model, points, config).values())).sum().backward()
+        stage.zero_grad()
+        points = GeometryStage.forward(stage, batch)
+        torch.stack(list(points.values())).sum().backward()
         with torch.no_grad():
-            for p in model.parameters():
+            for p in stage.parameters():
                 p -= 0.0 if p.grad is None else 3e-3 * p.grad.sign()
-    model.zero_grad()
-    parts = rendering_losses(model, points, config, np.random.default_rng(0))
-    assert {"picture", "mask", "depth", "normal", "entropy", "deviation", "cube_weights"} <= parts.keys()
-    without_points = [loss for name, loss in parts.items() if name not in ("sdf", "color", "slope")]
+    stage.zero_grad()
+    parts = stage(batch)
+    assert parts.keys() == empty.keys()  # whether or not there was a surface
+    without_points = [loss for name, loss in parts.items() if name not in ("sdf", "color", "slope", "hue")]
     torch.stack(without_points).sum().backward()
+    model = stage.model
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert bool(torch.isfinite(parameter.grad).all()), name
     for head in (model.head.net_sdf, model.head.net_rgb, model.head.net_deformation, model.head.net_weight):
         assert float(head[-1].weight.grad.abs().max()) > 0
     assert float(model.encoder.patch_embedding.weight.grad.abs().max()) > 0
-
-
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-    module = nn.Linear(1, 1)
-    with pytest.raises(TrainingError, match="isn't finite"):
-        train(module, lambda rng: {"bad": module.weight.sum() * float("nan")}, optimiser(3), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [("tiny-geometry", GeometryTrainingConfig), ("tiny-rendering", RenderingTrainingConfig)]
-)
-def test_shipped_configurations_load(name, kind):
-    read_config(asset_folder("configs") / "train" / f"{name}.yaml", kind)
-
-
-def test_an_unknown_key_names_the_nearest(tmp_path):
-    path = tmp_path / "x.yaml"
-    path.write_text("model: {representation: mesh, grid_resolutoin: 3}\noptimiser: {learning_rate: 1, steps: 1}\n")
-    with pytest.raises(ConfigError, match=r"grid_resolutoin.*did you mean 'grid_resolution'"):
-        read_config(path, GeometryTrainingConfig)

@@ -1,7 +1,7 @@
 """Geometry warm-up of a reconstruction model: signed distances and colours at points, no rendering.
 
 Exact distances come for free with procedural shapes, and converge far faster than rendering losses alone
-(docs/training.md); stage 2 follows in `rendering.py`.
+(docs/training.md); stage 2 follows in `stages.rendering`.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instantmesh.cameras import camera_vector, rotate_about_up, six_view_cameras
-from instantmesh.config import InstantMeshConfig, StrictModel
+from instantmesh.config import InstantMeshConfig
 from instantmesh.data.dataset import ProceduralDataset
 from instantmesh.lrm.heads import SurfaceHead
 from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.triplane import LRM_PLANE_AXES, sample_planes
 from instantmesh.structures import Cameras
-from instantmesh.training.loop import train
+from instantmesh.training.config import StageConfig
+from instantmesh.training.export import export_reconstruction
 from instantmesh.training.losses import sdf_loss, slope_loss
-from instantmesh.training.schedule import OptimiserConfig
+from instantmesh.training.pictures import reconstruction_pictures
+from instantmesh.training.stage import Batch, BatchSource, Stage, object_numbers
+from instantmesh.training.stages import StageKind
+from instantmesh.training.start import start_reconstruction
 
 
-class GeometryTrainingConfig(StrictModel):
-    """`configs/train/tiny-geometry.yaml`."""
+class GeometryConfig(StageConfig):
+    """The geometry warm-up, `configs/train/tiny-geometry.yaml`.
+
+    Attributes:
+        data: folder of `data.dataset`.
+        start: a model folder or checkpoint to start from; random weights where it is left out.
+    """
 
     model: InstantMeshConfig
-    optimiser: OptimiserConfig
-    batch_size: int = 16
+    data: str
+    start: str | None = None
     sdf_weight: float = 5.0
     color_weight: float = 2.0
     hue_weight: float = 20.0  # of hues beside brightness, which has most of the colours' variance and is learned alone
@@ -40,8 +49,8 @@ class GeometryTrainingConfig(StrictModel):
     free_rotation_probability: float = 0.1  # of any angle about z; otherwise a multiple of 120 degrees
 
 
-@dataclass(frozen=True)
-class GeometryBatch:
+@dataclass(frozen=True, eq=False)
+class GeometryBatch(Batch):
     """Views of b objects and samples of their geometry, turned together by a random angle about z."""
 
     seeds: Int[Tensor, " b"]
@@ -56,39 +65,40 @@ class GeometryBatch:
     surface_normals: Float[Tensor, "b q 3"]
 
 
-def draw_batch(
-    data: ProceduralDataset,
-    config: GeometryTrainingConfig,
-    rng: np.random.Generator,
-    device: torch.device | str = "cpu",
-) -> GeometryBatch:
-    """A random batch; all randomness comes from `rng`."""
-    rows = np.sort(rng.choice(len(data), config.batch_size, replace=False))
-    angle = torch.from_numpy(_draw_angles(len(rows), config.free_rotation_probability, rng))
-    views = np.arange(6)
-    if rng.random() < config.subset_probability:
-        views = np.sort(rng.choice(6, rng.integers(2, 6), replace=False))
-    rgba = torch.from_numpy(data.pictures[rows][:, 1 + views]).float() / 255
-    images = (rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]).permute(0, 1, 4, 2, 3)
-    vectors = rotated_camera_vectors(six_view_cameras()[torch.from_numpy(views)], angle)
-    vectors = vectors + torch.from_numpy(rng.uniform(-1, 1, vectors.shape).astype(np.float32)) * config.camera_noise
+class GeometrySource:
+    """Batches of a procedural data set, turned together with its cameras."""
 
-    def floats(array: np.ndarray, scale: float = 1.0) -> Tensor:
-        return torch.from_numpy(array[rows].astype(np.float32)) / scale
+    def __init__(self, data: ProceduralDataset, config: GeometryConfig) -> None:
+        self._data, self._config = data, config
 
-    batch = GeometryBatch(
-        torch.from_numpy(data.seeds[rows].astype(np.int64)),
-        angle,
-        images,
-        vectors,
-        _turn(floats(data.points), angle),
-        floats(data.distances),
-        _turn(floats(data.surface_points), angle),
-        floats(data.surface_distances),
-        floats(data.surface_colors, 255.0),
-        _turn(floats(data.surface_normals, 127.0), angle),
-    )
-    return GeometryBatch(**{name: tensor.to(device) for name, tensor in vars(batch).items()})
+    def batch(self, samples: NDArray[np.int64], rng: np.random.Generator) -> GeometryBatch:
+        """Views and samples of b objects; some of the six views are left out now and then."""
+        data, config = self._data, self._config
+        rows = np.sort(object_numbers(samples, len(data), config.loop.seed))
+        angle = torch.from_numpy(_draw_angles(len(rows), config.free_rotation_probability, rng))
+        views = np.arange(6)
+        if rng.random() < config.subset_probability:
+            views = np.sort(rng.choice(6, rng.integers(2, 6), replace=False))
+        rgba = torch.from_numpy(data.pictures[rows][:, 1 + views]).float() / 255
+        images = (rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]).permute(0, 1, 4, 2, 3)
+        vectors = rotated_camera_vectors(six_view_cameras()[torch.from_numpy(views)], angle)
+        vectors = vectors + torch.from_numpy(rng.uniform(-1, 1, vectors.shape).astype(np.float32)) * config.camera_noise
+
+        def floats(array: np.ndarray, scale: float = 1.0) -> Tensor:
+            return torch.from_numpy(array[rows].astype(np.float32)) / scale
+
+        return GeometryBatch(
+            torch.from_numpy(data.seeds[rows].astype(np.int64)),
+            angle,
+            images,
+            vectors,
+            _turn(floats(data.points), angle),
+            floats(data.distances),
+            _turn(floats(data.surface_points), angle),
+            floats(data.surface_distances),
+            floats(data.surface_colors, 255.0),
+            _turn(floats(data.surface_normals, 127.0), angle),
+        )
 
 
 def _draw_angles(n: int, free_probability: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -105,14 +115,29 @@ def rotated_camera_vectors(cameras: Cameras, angle: Float[Tensor, " b"]) -> Floa
     return camera_vector(rotate_about_up(rig, angle.repeat_interleave(v))).unflatten(0, (b, v))
 
 
-def geometry_losses(model: InstantMesh, batch: GeometryBatch, config: GeometryTrainingConfig) -> dict[str, Tensor]:
-    """Named losses of a batch, weighted; their sum is what is minimised."""
-    assert isinstance(model.head, SurfaceHead)
-    return point_losses(model.head, model(batch.images, batch.cameras), batch, config)
+class GeometryStage(Stage[GeometryBatch]):
+    """A reconstruction model and its losses at points."""
+
+    def __init__(self, config: GeometryConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = InstantMesh(config.model)
+        if config.start is not None:
+            start_reconstruction(self.model, config.start)
+
+    def forward(self, batch: GeometryBatch) -> dict[str, Tensor]:
+        assert isinstance(self.model.head, SurfaceHead)
+        return point_losses(self.model.head, self.model(batch.images, batch.cameras), batch, self.config)
+
+    def pictures(self, batch: GeometryBatch) -> dict[str, Tensor]:
+        return reconstruction_pictures(self.model, batch.images[0], batch.cameras[0])
+
+    def export(self, folder: Path) -> None:
+        export_reconstruction(self.model, folder)
 
 
 def point_losses(
-    head: SurfaceHead, planes: Float[Tensor, "b 3 c h w"], batch: GeometryBatch, config: GeometryTrainingConfig
+    head: SurfaceHead, planes: Float[Tensor, "b 3 c h w"], batch: GeometryBatch, config: GeometryConfig
 ) -> dict[str, Tensor]:
     """Losses of a batch's points, given its planes."""
     step = 0.5 * 2 / planes.shape[-1]  # half a texel: finite differences then see the planes' own detail
@@ -141,17 +166,8 @@ def _turn(vectors: Float[Tensor, "b p 3"], angle: Float[Tensor, " b"]) -> Float[
     return torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1)
 
 
-def train_geometry(
-    config: GeometryTrainingConfig, data: ProceduralDataset, out: str | Path, minutes: float | None = None
-) -> InstantMesh:
-    """Train a reconstruction model on distances and colours; resumes from `out`. Returns the averaged model."""
-    torch.manual_seed(0)
-    model = InstantMesh(config.model)
-    train(
-        model,
-        lambda rng: geometry_losses(model, draw_batch(data, config, rng), config),
-        config.optimiser,
-        out,
-        minutes=minutes,
-    )
-    return model
+def _build(config: GeometryConfig) -> tuple[Stage, BatchSource]:
+    return GeometryStage(config), GeometrySource(ProceduralDataset.open(config.data), config)
+
+
+KIND = StageKind(GeometryConfig, _build)

@@ -1,20 +1,21 @@
-"""Training of a small VAE for the multiview stage, on pictures of procedural objects.
+"""A small VAE for the multiview model, on pictures of procedural objects.
 
 Afterwards its latents are standardised by rewriting two 1 x 1 convolutions, so that what the UNet paints has zero mean
 and unit variance on the objects with the same constants as the real model (`multiview.latent_space`).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from instantmesh.config import StrictModel
+from instantmesh.data.dataset import ProceduralDataset
 from instantmesh.multiview.latent_space import (
     LATENT_SCALE,
     LATENT_SHIFT,
@@ -23,32 +24,88 @@ from instantmesh.multiview.latent_space import (
     decode_raw,
     posterior,
 )
-from instantmesh.training.loop import train
-from instantmesh.training.schedule import OptimiserConfig
+from instantmesh.training.config import StageConfig
+from instantmesh.training.multiview_batches import FACTOR, Pictures, foreground_latents, on_white, tile_six
+from instantmesh.training.stage import Batch, BatchSource, Stage, object_numbers
+from instantmesh.training.stages import StageKind
 
-Pictures = NDArray[np.uint8]
-"""(n, 7, s, s, 4) RGBA with straight alpha: the query view, then the six fixed views (`data.dataset`)."""
-
-FACTOR = 8
 ANCHOR_SCALE = 4.0
 HUE_GAIN = 3.0
 """Of the first layer's initial weights: a tenth of the pictures' variance is hue, too little to be found early."""
 _MOMENT_OBJECTS = 512
 
 
-class VaeTrainingConfig(StrictModel):
-    """`configs/train/tiny-vae.yaml`."""
+class VaeConfig(StageConfig):
+    """`configs/train/tiny-vae.yaml`.
 
-    optimiser: OptimiserConfig
+    Attributes:
+        data: folder of `data.dataset`.
+    """
+
+    data: str
     block_out_channels: tuple[int, int, int, int] = (16, 32, 64, 128)
     latent_channels: int = 4
     colored_background_probability: float = 0.5
     anchor_weight: float = 1.0  # of the first three channels' distance to the mean colour under each latent
-    batch_size: int = 2  # objects: each is one 3 x 2 picture and one query view
     gradient_weight: float = 0.5
     hue_weight: float = 10.0
     kl_weight: float = 1e-4
     background_weight: float = 0.2  # of pixels far from the object: white tiles would dominate
+
+
+@dataclass(frozen=True, eq=False)
+class VaeBatch(Batch):
+    """Pictures of b objects, on white or on a colour, and of 3 b query views: about as many pixels of each."""
+
+    painted: Float[Tensor, "b 3 height width"]
+    painted_mask: Float[Tensor, "b 1 height width"]
+    query: Float[Tensor, "q 3 s s"]
+    query_mask: Float[Tensor, "q 1 s s"]
+
+
+class VaeSource:
+    """Draws batches out of pictures."""
+
+    def __init__(self, pictures: Pictures, config: VaeConfig) -> None:
+        self._pictures, self._config = pictures, config
+
+    def batch(self, samples: NDArray[np.int64], rng: np.random.Generator) -> VaeBatch:
+        """3 x 2 pictures of the samples' objects, and query views of three times as many objects."""
+        b = len(samples)
+        others = (3 * samples[:, None] + np.arange(3)).ravel()
+        rows = object_numbers(others, len(self._pictures), self._config.loop.seed)
+        pictures, mask = on_white(torch.from_numpy(self._pictures[rows]))
+        pictures = pictures - (1 - mask) * _colored_backgrounds(len(rows), self._config, rng)
+        return VaeBatch(tile_six(pictures[:b, 1:]), tile_six(mask[:b, 1:]), pictures[:, 0], mask[:, 0])
+
+
+class VaeStage(Stage[VaeBatch]):
+    """A small VAE and its losses.
+
+    Args:
+        moment_pictures: by which its latents are standardised in the end.
+    """
+
+    def __init__(self, config: VaeConfig, moment_pictures: Pictures) -> None:
+        super().__init__()
+        self.config, self._moment_pictures = config, moment_pictures
+        self.vae = small_vae(config.block_out_channels, config.latent_channels)
+
+    def forward(self, batch: VaeBatch) -> dict[str, Tensor]:
+        painted = vae_losses(self.vae, batch.painted, batch.painted_mask, self.config)
+        query = vae_losses(self.vae, batch.query, batch.query_mask, self.config)
+        return {name: (painted[name] + query[name]) / 2 for name in painted}
+
+    def pictures(self, batch: VaeBatch) -> dict[str, Tensor]:
+        """A 3 x 2 picture and what is left of it."""
+        coded = decode_raw(self.vae, posterior(self.vae, batch.painted[:1]).mode())
+        return {"target": batch.painted[0], "decoded": coded[0]}
+
+    def export(self, folder: Path) -> None:
+        """A diffusers folder, `vae/` (float32), its latents standardised."""
+        self.vae.eval()
+        standardise_latents(self.vae, self._moment_pictures)
+        self.vae.save_pretrained(folder / "vae")
 
 
 def small_vae(block_out_channels: tuple[int, ...], latent_channels: int = 4) -> AutoencoderKL:
@@ -70,30 +127,11 @@ def small_vae(block_out_channels: tuple[int, ...], latent_channels: int = 4) -> 
     return vae
 
 
-def on_white(rgba: UInt8[Tensor, "*n h w 4"]) -> tuple[Float[Tensor, "*n 3 h w"], Float[Tensor, "*n 1 h w"]]:
-    """Pictures in [0, 1] on white and their masks, of 8-bit RGBA with straight alpha."""
-    channels_first = rgba.movedim(-1, -3).float() / 255
-    color, mask = channels_first[..., :3, :, :], channels_first[..., 3:, :, :]
-    return color * mask + 1 - mask, mask
-
-
-def tile_six(views: Float[Tensor, "b 6 c h w"]) -> Float[Tensor, "b c height width"]:
-    """Six views as one 3 x 2 picture, row-major, for each of b objects."""
-    b, _, c, h, w = views.shape
-    return views.unflatten(1, (3, 2)).permute(0, 3, 1, 4, 2, 5).reshape(b, c, 3 * h, 2 * w)
-
-
-def foreground_latents(mask: Float[Tensor, "b 1 height width"]) -> Float[Tensor, "b 1 h w"]:
-    """1 at the latents whose pixels show some of the object, 0 elsewhere."""
-    return (max_pool2d(mask, FACTOR) > 0).float()
-
-
 def vae_losses(
     vae: AutoencoderKL,
     pictures: Float[Tensor, "b 3 h w"],
     mask: Float[Tensor, "b 1 h w"],
-    config: VaeTrainingConfig,
-    noise: torch.Generator,
+    config: VaeConfig,
 ) -> dict[str, Tensor]:
     """Weighted losses: L1 and L1 of picture gradients, the background counting less, squared error of hues (what is
     left of a colour without its grey, as 4 x 4 means), an anchor of three latent channels at mean colours, and KL to
@@ -105,7 +143,7 @@ def vae_losses(
     weight = config.background_weight + (1 - config.background_weight) * (near > 0).float()
     weight = weight / weight.mean()
     code = posterior(vae, pictures)
-    latents = code.mean + code.std * torch.randn(code.mean.shape, generator=noise).to(pictures)
+    latents = code.mean + code.std * torch.randn_like(code.mean)
     error = (decode_raw(vae, latents) - pictures) / PICTURE_STD
     slope = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
     hue = error - error.mean(1, keepdim=True)
@@ -120,21 +158,7 @@ def vae_losses(
     }
 
 
-def draw_vae_losses(
-    vae: AutoencoderKL, data: Pictures, config: VaeTrainingConfig, rng: np.random.Generator
-) -> dict[str, Tensor]:
-    """Losses of a random batch: 3 x 2 pictures and query views, equally many pixels' worth of each kind of error."""
-    noise = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    rows = np.sort(rng.choice(len(data), 3 * config.batch_size, replace=False))
-    pictures, mask = (x.to(vae.device) for x in on_white(torch.from_numpy(data[rows])))
-    pictures = pictures - (1 - mask) * _colored_backgrounds(len(rows), config, rng).to(pictures)
-    b = config.batch_size
-    painted = vae_losses(vae, tile_six(pictures[:b, 1:]), tile_six(mask[:b, 1:]), config, noise)
-    query = vae_losses(vae, pictures[:, 0], mask[:, 0], config, noise)
-    return {name: (painted[name] + query[name]) / 2 for name in painted}
-
-
-def _colored_backgrounds(n: int, config: VaeTrainingConfig, rng: np.random.Generator) -> Float[Tensor, "n 1 3 1 1"]:
+def _colored_backgrounds(n: int, config: VaeConfig, rng: np.random.Generator) -> Float[Tensor, "n 1 3 1 1"]:
     """What to take from white backgrounds: for some objects a random colour. On white alone hue is a tenth of the
     pictures' variance, and is found long after everything else."""
     colored = rng.random((n, 1)) < config.colored_background_probability
@@ -176,19 +200,9 @@ def _rescale_latents(vae: AutoencoderKL, scale: Float[Tensor, " c"], shift: Floa
     decode.bias -= decode.weight[:, :, 0, 0] @ shift
 
 
-def train_vae(
-    config: VaeTrainingConfig,
-    pictures: Pictures,
-    out: str | Path,
-    minutes: float | None = None,
-    device: torch.device | str = "cpu",
-) -> AutoencoderKL:
-    """Train a small VAE, resuming from `out`; leaves a diffusers folder `out/vae` (float32) and returns the VAE."""
-    torch.manual_seed(0)
-    vae = small_vae(config.block_out_channels, config.latent_channels)
-    vae.to(torch.device(device))  # pyright: ignore[reportArgumentType]
-    train(vae, lambda rng: draw_vae_losses(vae, pictures, config, rng), config.optimiser, out, minutes=minutes)
-    vae.eval()
-    standardise_latents(vae, pictures)
-    vae.save_pretrained(Path(out) / "vae")
-    return vae
+def _build(config: VaeConfig) -> tuple[Stage, BatchSource]:
+    pictures = ProceduralDataset.open(config.data).pictures
+    return VaeStage(config, pictures[:_MOMENT_OBJECTS]), VaeSource(pictures, config)
+
+
+KIND = StageKind(VaeConfig, _build)

@@ -1,0 +1,119 @@
+"""Configurations of runs, and the command that trains one."""
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from instantmesh import cli
+from instantmesh.data.dataset import write_dataset
+from instantmesh.errors import ConfigError, InputError, MissingFileError
+from instantmesh.hub import asset_folder
+from instantmesh.pipeline import Pipeline
+from instantmesh.training.data import DataConfig, open_data
+from instantmesh.training.run import run
+from instantmesh.training.schedule import OptimiserConfig, learning_rate
+from instantmesh.training.stages import STAGE_NAMES, read_config, stage_kind
+
+SHIPPED = sorted((asset_folder("configs") / "train").glob("*.yaml"))
+
+
+def optimiser(**values: object) -> OptimiserConfig:
+    return OptimiserConfig(**{"learning_rate": 1.0, "steps": 100, "warmup_steps": 10, **values})
+
+
+def test_linear_rate_warms_up_holds_and_decays():
+    rates = [learning_rate(optimiser(decay_steps=20), step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10:80] == [1.0] * 70
+    assert rates[90] == pytest.approx(0.5)
+    assert 0 < rates[-1] < 0.1
+
+
+def test_cosine_rate_falls_to_its_end_and_starts_again():
+    once = optimiser(schedule="cosine", final_learning_rate=0.1, warmup_steps=0)
+    assert learning_rate(once, 0) == 1.0
+    assert learning_rate(once, 50) == pytest.approx(0.55)
+    assert learning_rate(once, 99) == pytest.approx(0.55 + 0.45 * math.cos(math.pi * 0.99))
+    again = optimiser(schedule="cosine", final_learning_rate=0.25, warmup_steps=0, restart_steps=40)
+    assert learning_rate(again, 39) == pytest.approx(0.25, abs=2e-3)
+    assert learning_rate(again, 40) == 1.0
+    assert learning_rate(again, 60) == pytest.approx(0.625)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_read(path: Path):
+    assert read_config(path).stage in STAGE_NAMES
+
+
+def test_every_stage_has_a_kind():
+    for name in STAGE_NAMES:
+        assert stage_kind(name).config.model_fields["optimiser"]
+
+
+def test_overrides_go_into_the_configuration():
+    path = asset_folder("configs") / "train" / "tiny-geometry.yaml"
+    config = read_config(path, ["optimiser.steps=7", "loop.batch_size=2", "data=elsewhere", "model.encoder.layers=1"])
+    assert (config.optimiser.steps, config.loop.batch_size, config.data) == (7, 2, "elsewhere")
+    assert config.model.encoder.layers == 1
+    assert config.model.encoder.hidden_size == 128
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimiser.step=7", "unknown key 'optimiser.step'; did you mean 'steps'"),
+        ("steps", "isn't of the form key=value"),
+        ("data.folder=x", "data isn't a mapping"),
+        ("optimiser.steps=[", "isn't YAML"),
+        ("optimiser.steps=-1", "greater than 0"),
+        ("stage=geometri", "unknown stage 'geometri'; there are diffusion"),
+    ],
+)
+def test_wrong_overrides_say_what_is_wrong(override: str, message: str):
+    with pytest.raises(ConfigError, match=message.replace("(", r"\\(")):
+        read_config(asset_folder("configs") / "train" / "tiny-geometry.yaml", [override])
+
+
+def test_data_is_a_folder_or_procedural():
+    for config in (DataConfig(), DataConfig(folder="x", procedural="zero")):
+        with pytest.raises(ConfigError, match="data needs a folder, or procedural"):
+            open_data(config, "random")
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory, small_model) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    write_dataset(folder / "data", 4, size_px=32, workers=1)
+    values = {
+        "stage": "geometry",
+        "model": small_model.model_dump(),
+        "data": str(folder / "data"),
+        "optimiser": {"learning_rate": 1e-3, "steps": 3, "algorithm": "muon"},
+        "loop": {"batch_size": 2, "log_steps": 1, "picture_steps": 2},
+    }
+    (folder / "small.yaml").write_text(yaml.safe_dump(values))
+    return folder
+
+
+def test_the_command_trains_goes_on_and_leaves_a_model(small_run: Path, tmp_path: Path):
+    command = ["train", str(small_run / "small.yaml"), "-o", str(tmp_path / "run")]
+    result = CliRunner().invoke(cli.app, command)
+    assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(cli.app, [*command, "optimiser.steps=5"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "log.jsonl").read_text().count("\n") == 5
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["optimiser"]["steps"] == 5
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert Pipeline.from_pretrained(str(tmp_path / "run"), device="cpu", multiview=False) is not None
+
+
+def test_missing_things_are_named(small_run: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="holds no data set"):
+        run(small_run / "small.yaml", tmp_path / "run", ["data=nowhere"])
+    with pytest.raises(MissingFileError, match="no checkpoint to start from: nowhere"):
+        run(small_run / "small.yaml", tmp_path / "run", ["start=nowhere"])
+    with pytest.raises(ConfigError, match="can't read"):
+        run(tmp_path / "none.yaml", tmp_path / "run")
