@@ -16,6 +16,7 @@ _INSTALL = {
     "manifold3d": "pip install 'instantmesh[train]'",
     "torchmetrics.image.lpip": "pip install 'instantmesh[lpips]', or set perceptual: picture-gradients",
     "torchvision": "pip install 'instantmesh[lpips]', or set perceptual: picture-gradients",
+    "webdataset": "pip install 'instantmesh[train]'",
     "kaolin": "see https://kaolin.readthedocs.io/en/latest/notes/installation.html",
 }
 
