@@ -37,9 +37,10 @@ def open_data(config: DataConfig, layout: Literal["random", "diffusion"]) -> Obj
     """
     if (config.folder is None) == (config.procedural is None):
         raise ConfigError("data needs a folder, or procedural: unions or zero")
-    if config.folder is not None:
+    if config.procedural is None:
         from instantmesh.data.reading import open_source
 
+        assert config.folder is not None
         return open_source(config.folder)
     from instantmesh.data.on_the_fly import ProceduralSource
 

@@ -106,7 +106,12 @@ def test_a_small_run_learns_and_its_export_loads_back(small_data, small_model, t
 
 def rendering(model: InstantMeshConfig) -> RenderingConfig:
     return RenderingConfig(
-        stage="rendering", model=model, optimiser=optimiser(1), picture_size_px=32, resolution=16, **SETTINGS
+        stage="rendering",
+        model=model,
+        optimiser=optimiser(1),
+        picture_size_px=32,
+        perceptual="picture-gradients",
+        **SETTINGS,
     )
 
 

@@ -26,7 +26,7 @@ from instantmesh.training.losses import sdf_loss, slope_loss
 from instantmesh.training.pictures import reconstruction_pictures
 from instantmesh.training.stage import Batch, BatchSource, Stage, object_numbers
 from instantmesh.training.stages import StageKind
-from instantmesh.training.start import start_reconstruction
+from instantmesh.training.transfer import start_surface
 
 
 class GeometryConfig(StageConfig):
@@ -34,7 +34,7 @@ class GeometryConfig(StageConfig):
 
     Attributes:
         data: folder of `data.dataset`.
-        start: a model folder or checkpoint to start from; random weights where it is left out.
+        start: a checkpoint, model folder or run to start from; random weights where it is left out.
     """
 
     model: InstantMeshConfig
@@ -123,7 +123,7 @@ class GeometryStage(Stage[GeometryBatch]):
         self.config = config
         self.model = InstantMesh(config.model)
         if config.start is not None:
-            start_reconstruction(self.model, config.start)
+            start_surface(self.model, config.start)
 
     def forward(self, batch: GeometryBatch) -> dict[str, Tensor]:
         assert isinstance(self.model.head, SurfaceHead)

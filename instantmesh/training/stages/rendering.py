@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from instantmesh.cameras import rotate_about_up, spherical_cameras
@@ -19,10 +20,9 @@ from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import EmptySurfaceError
 from instantmesh.lrm.heads import SurfaceField, SurfaceHead
-from instantmesh.render.raster import render_mesh
-from instantmesh.structures import Cameras, Mesh
-from instantmesh.surface.extraction import ExtractedSurface, extract_flexicubes
-from instantmesh.training.losses import depth_loss, normal_loss, picture_gradient_loss, sign_change_entropy
+from instantmesh.structures import Cameras
+from instantmesh.surface.extraction import extract_flexicubes
+from instantmesh.training.perceptual import perceptual_loss
 from instantmesh.training.stage import BatchSource, Stage
 from instantmesh.training.stages import StageKind
 from instantmesh.training.stages.geometry import (
@@ -32,24 +32,21 @@ from instantmesh.training.stages.geometry import (
     GeometryStage,
     point_losses,
 )
+from instantmesh.training.stages.mesh import SURFACE_LOSSES, SurfaceLossConfig, surface_losses
 
 
-class RenderingConfig(GeometryConfig):
-    """`configs/train/tiny-rendering.yaml`."""
+class RenderingConfig(GeometryConfig, SurfaceLossConfig):
+    """`configs/train/tiny-rendering.yaml`.
 
-    rendered_objects: int = 2
-    views: int = 2
-    picture_size_px: int = 64
-    resolution: int = 48
-    fov_deg: float = 30.0
-    color_picture_weight: float = 1.0
-    picture_gradient_weight: float = 1.0
-    mask_weight: float = 1.0
-    depth_weight: float = 0.5
-    normal_weight: float = 0.2
-    entropy_weight: float = 0.01
-    deviation_weight: float = 0.5
-    cube_weight_weight: float = 0.1
+    Attributes:
+        rendered_objects: of every process's share of a batch.
+        views, picture_size_px, fov_deg: of the true pictures, from random sides.
+    """
+
+    rendered_objects: PositiveInt = 2
+    views: PositiveInt = 2
+    picture_size_px: PositiveInt = 64
+    fov_deg: PositiveFloat = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +109,10 @@ class RenderingStage(GeometryStage):
 
     config: RenderingConfig
 
+    def __init__(self, config: RenderingConfig) -> None:
+        super().__init__(config)
+        self._perceptual = perceptual_loss(config.perceptual)
+
     def forward(self, batch: GeometryBatch) -> dict[str, Tensor]:
         assert isinstance(batch, RenderingBatch)
         assert isinstance(self.model.head, SurfaceHead)
@@ -119,56 +120,21 @@ class RenderingStage(GeometryStage):
         losses = point_losses(self.model.head, planes, batch, self.config)
         for k, index in enumerate(batch.rendered.tolist()):
             for name, loss in self._object_losses(planes[index], batch.truth(k)).items():
-                losses[name] = losses.get(name, 0) + loss / len(batch.rendered)
+                losses[f"surface_{name}"] = losses.get(f"surface_{name}", 0) + loss / len(batch.rendered)
         return losses
 
     def _object_losses(self, planes: Float[Tensor, "3 c h w"], truth: ObjectViews) -> dict[str, Tensor]:
-        """Losses of one object's pictures; zeros while its surface is still empty."""
+        """Losses of one object's pictures; zeros while its surface is still empty, for it has point losses."""
         field = self.model.field(planes)
         assert isinstance(field, SurfaceField)
-        config = self.config
+        model = self.config.model
         try:
             surface = extract_flexicubes(
-                field, config.resolution, config.model.grid_scale, training=True, device=planes.device
+                field, model.grid_resolution, model.grid_scale, training=True, device=planes.device
             )
         except EmptySurfaceError:
-            return dict.fromkeys(_PICTURE_LOSSES, planes.sum() * 0)
-        return surface_losses(field, surface, truth, config)
-
-
-_PICTURE_LOSSES = (
-    "picture",
-    "picture_gradient",
-    "mask",
-    "depth",
-    "normal",
-    "entropy",
-    "deviation",
-    "cube_weights",
-)
-
-
-def surface_losses(
-    field: SurfaceField,
-    surface: ExtractedSurface,
-    truth: ObjectViews,
-    config: RenderingConfig,
-) -> dict[str, Tensor]:
-    """Picture losses and regularisers of one extracted surface."""
-    mesh = Mesh(surface.vertices, surface.faces)
-    size = config.picture_size_px
-    seen = render_mesh(mesh, truth.cameras, size, size, color_field=field.colors)
-    inside = truth.mask * (seen.depth > 0)  # both surfaces are there to compare
-    return {
-        "picture": config.color_picture_weight * 4 * (seen.color - truth.images).square().mean(),  # rgb in [-1, 1]
-        "picture_gradient": config.picture_gradient_weight * picture_gradient_loss(seen.color, truth.images),
-        "mask": config.mask_weight * (seen.mask - truth.mask).square().mean(),
-        "depth": config.depth_weight * depth_loss(seen.depth, truth.depth, inside),
-        "normal": config.normal_weight * normal_loss(seen.normal, truth.normal, inside),
-        "entropy": config.entropy_weight * sign_change_entropy(surface.sdf_grid),
-        "deviation": config.deviation_weight * surface.l_dev.mean(),
-        "cube_weights": config.cube_weight_weight * surface.raw_weights.square().mean(),
-    }
+            return dict.fromkeys(SURFACE_LOSSES, planes.sum() * 0)
+        return surface_losses(field, surface, truth, self._perceptual, self.config)
 
 
 def _turned(truth: ObjectViews, angle: Float[Tensor, ""]) -> ObjectViews:
