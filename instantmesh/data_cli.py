@@ -53,5 +53,18 @@ def render(
         raise InputError(f"{len(failures)} of {len(found)} models failed; {out / 'failures.jsonl'} says why")
 
 
+@data.command()
+def pack(
+    root: Annotated[Path, typer.Argument(help="Folder of a data set.")],
+    out: Annotated[Path, typer.Argument(help="New folder for the shards.")],
+    objects_per_shard: Annotated[int, typer.Option(min=1, help="Objects in an archive.")] = 100,
+) -> None:
+    """Put a data set into WebDataset shards: the same items in a few large files."""
+    from instantmesh.data import packing
+
+    packed = packing.pack(root, out, objects_per_shard)
+    _say(f"{len(packed)} objects in {out}")
+
+
 def _say(text: str) -> None:
     tqdm.write(text, file=sys.stderr)

@@ -12,10 +12,7 @@ the silhouette hold the object's own normal and depth; the mask weighs them.
 """
 
 import io
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -30,7 +27,8 @@ from torch import Tensor
 from instantmesh.cameras import SIX_VIEW_FOV_DEG, intrinsics_from_fov
 from instantmesh.data.rigs import RANDOM_FOV_DEG
 from instantmesh.data.views import ObjectViews
-from instantmesh.errors import CameraError, InputError, OutputError
+from instantmesh.errors import CameraError, InputError
+from instantmesh.files.atomic import new_folder
 from instantmesh.structures import Cameras
 
 Members = Callable[[str], bytes]  # the bytes of a file by its name; LookupError or OSError where there is none
@@ -150,20 +148,9 @@ def write_object(folder: str | PathLike[str], views: ObjectViews) -> Path:
     """
     folder = Path(folder)
     check_object_name(folder.name)
-    if folder.exists():
-        raise OutputError(f"{folder} exists")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            for name, content in encode(views).items():
-                (temporary / name).write_bytes(content)
-            temporary.chmod(folder.parent.stat().st_mode & 0o777)
-            os.rename(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"can't write {folder}: {error.strerror or error}") from error
+    with new_folder(folder) as temporary:
+        for name, content in encode(views).items():
+            (temporary / name).write_bytes(content)
     return folder
 
 

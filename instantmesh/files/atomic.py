@@ -1,6 +1,7 @@
-"""A file appears under its name only when it is complete."""
+"""A file or a folder appears under its name only when it is complete."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,35 @@ def replacing(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[
         raise OutputError(f"can't write {path}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: str | PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success it gets its name, on failure it is removed with its files.
+
+    Of several processes that make the same folder one succeeds.
+
+    Raises:
+        OutputError: `path` exists, or its place can't be written.
+    """
+    path = Path(path)
+    if path.exists():
+        raise OutputError(f"{path} exists")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"can't write into {path.parent}: {error.strerror or error}") from error
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        os.rename(temporary, path)  # fails where there is a folder with files by now
+    except InstantMeshError:
+        raise
+    except OSError as error:
+        raise OutputError(f"can't write {path}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _umask() -> int:
