@@ -59,7 +59,8 @@ def textured_box() -> trimesh.Trimesh:
             vertices.append((n + x * right + y * u) * HALF)
             uv.append(((index + (x + 1) / 2) / len(SIDES), (y + 1) / 2))
         faces += [(4 * index, 4 * index + 1, 4 * index + 2), (4 * index, 4 * index + 2, 4 * index + 3)]
-    visual = TextureVisuals(uv=np.array(uv), material=PBRMaterial(baseColorTexture=Image.fromarray(strip)))
+    paint = PBRMaterial(baseColorTexture=Image.fromarray(strip), metallicFactor=0.0, roughnessFactor=1.0)
+    visual = TextureVisuals(uv=np.array(uv), material=paint)
     return trimesh.Trimesh(world_to_gltf(np.array(vertices)), faces, visual=visual, process=False)
 
 
