@@ -27,18 +27,18 @@ class TexturedModel:
 
     Attributes:
         vertices: (v, 3) float32 in [-1, 1]. faces: (f, 3).
-        normals: (v, 3) of unit length; zero where the file has none: there the face's own normal is taken.
-        colors: (v, 3) sRGB; they multiply the texture.
-        uv: (v, 2) texture coordinates.
+        normals: (v, 3) float32 of unit length; zero where the file has none: there the face's own normal is taken.
+        colors: (v, 3) float32 sRGB; they multiply the texture.
+        uv: (v, 2) float32 texture coordinates.
         textures: pictures (h, w, 3) uint8 sRGB. texture_index: (f,) into them, -1 for faces without.
         source: the file. centre, scale: vertices = (the file's in the world frame - centre) * scale.
     """
 
     vertices: NDArray[np.float32]
     faces: NDArray[np.int64]
-    normals: Array
-    colors: Array
-    uv: Array
+    normals: NDArray[np.float32]
+    colors: NDArray[np.float32]
+    uv: NDArray[np.float32]
     textures: tuple[NDArray[np.uint8], ...]
     texture_index: NDArray[np.int64]
     source: Path
@@ -54,15 +54,13 @@ class TexturedModel:
 
     def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
         """Colours (p, 3), sRGB in [0, 1], and unit normals (p, 3) on the outer side of faces (p,) at `barycentric`."""
-        weights, corners = barycentric[..., None], self.faces[face]
-        colors = (self.colors[corners] * weights).sum(1)
-        uv = (self.uv[corners] * weights).sum(1)
-        texture_index = self.texture_index[face]
-        for index in np.unique(texture_index[texture_index >= 0]):
-            chosen = texture_index == index
-            texels = sample_texture(self.textures[index], uv[chosen])
-            colors[chosen] = _times(texels, colors[chosen])
-        normals = self._normals(face, (self.normals[corners] * weights).sum(1))
+        corners = self.faces[face]
+        colors = _interpolated(self.colors, corners, barycentric)
+        for index, texture in enumerate(self.textures):
+            chosen = self.texture_index[face] == index
+            texels = sample_texture(texture, _interpolated(self.uv, corners[chosen], barycentric[chosen]))
+            colors[chosen] = _times(texels, colors[chosen]) if self._tinted[index] else texels
+        normals = self._normals(face, _interpolated(self.normals, corners, barycentric))
         if self._is_plain:
             colors = colors * soft_light(normals)[:, None]
         return colors.clip(0, 1), normals
@@ -71,13 +69,26 @@ class TexturedModel:
     def _is_plain(self) -> bool:
         return not self.textures and bool(np.ptp(self.colors, axis=0).max() < 1e-3)
 
+    @cached_property
+    def _tinted(self) -> list[bool]:
+        """Of every texture, whether colours are multiplied with it."""
+        faces = [self.faces[self.texture_index == index] for index in range(len(self.textures))]
+        return [bool((self.colors[corners] < 1).any()) for corners in faces]
+
+    @cached_property
+    def _flat_normals(self) -> Array:
+        """(f, 3) of unit length; zero for faces without area."""
+        a, b, c = self.vertices[self.faces].astype(np.float64).transpose(1, 0, 2)
+        return _unit(np.cross(b - a, c - a)).astype(np.float32)
+
     def _normals(self, face: NDArray[np.integer], smooth: Array) -> Array:
         """Unit normals: `smooth`, turned to the side from which the face is counter-clockwise, or else the face's."""
-        a, b, c = self.vertices[self.faces[face]].astype(np.float64).transpose(1, 0, 2)
-        flat = np.cross(b - a, c - a)
-        smooth = np.where((smooth * flat).sum(1, keepdims=True) < 0, -smooth, smooth)
-        chosen = np.where(np.linalg.norm(smooth, axis=1, keepdims=True) > 1e-3, smooth, flat)
-        return chosen / np.maximum(np.linalg.norm(chosen, axis=1, keepdims=True), 1e-30)
+        flat = self._flat_normals[face]
+        away = np.einsum("pi,pi->p", smooth, flat) < 0
+        smooth[away] *= -1
+        missing = np.einsum("pi,pi->p", smooth, smooth) < 1e-6
+        smooth[missing] = flat[missing]
+        return _unit(smooth)
 
 
 def load_model(path: str | PathLike[str]) -> TexturedModel:
@@ -96,9 +107,9 @@ def load_model(path: str | PathLike[str]) -> TexturedModel:
     return TexturedModel(
         ((vertices - centre) * scale).astype(np.float32),
         faces,
-        np.concatenate([np.zeros_like(p.vertices) if p.normals is None else p.normals for p in parts]),
-        np.concatenate([np.ones_like(p.vertices) if p.colors is None else p.colors for p in parts]),
-        np.concatenate([np.zeros((len(p.vertices), 2)) if p.uv is None else p.uv for p in parts]),
+        _joined([np.zeros_like(part.vertices) if part.normals is None else part.normals for part in parts]),
+        _joined([np.ones_like(part.vertices) if part.colors is None else part.colors for part in parts]),
+        _joined([np.zeros((len(part.vertices), 2)) if part.uv is None else part.uv for part in parts]),
         textures,
         texture_index,
         Path(path),
@@ -124,8 +135,22 @@ def _textures(parts: list[ModelPart]) -> tuple[tuple[NDArray[np.uint8], ...], ND
     return tuple(textures.values()), np.concatenate(owner)
 
 
+def _joined(arrays: list[Array]) -> NDArray[np.float32]:
+    return np.concatenate(arrays).astype(np.float32)
+
+
+def _interpolated(values: Array, corners: NDArray[np.integer], barycentric: Array) -> Array:
+    """Values (p, c) at points whose faces have the corners (p, 3), out of those of vertices (v, c)."""
+    first, second, third = (values[corners[:, i]] * barycentric[:, i, None] for i in range(3))
+    return first + second + third
+
+
+def _unit(vectors: Array) -> Array:
+    """Of unit length; zero stays zero."""
+    length = np.sqrt(np.einsum("pi,pi->p", vectors, vectors))[:, None]
+    return vectors / np.maximum(length, 1e-30)
+
+
 def _times(texels: Array, factors: Array) -> Array:
     """Products of sRGB colours, in linear light as glTF has it."""
-    if (factors == 1).all():
-        return texels
     return linear_to_srgb(srgb_to_linear(texels) * srgb_to_linear(factors))

@@ -1,6 +1,7 @@
 """Pictures of surfaces by ray casting: colour, coverage, depth and normals, for data sets and losses."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -96,7 +97,8 @@ class ObjectRenderer:
         samples = np.zeros((len(origin), 8), np.float32)  # colour, mask, depth, normal
         colors, normals = self.surface.shade(hits.points, hits.face[found], hits.barycentric)
         if self._two_sided:
-            normals = np.where(self._from_behind(hits.face[found], direction[found])[:, None], -normals, normals)
+            behind = np.einsum("hi,hi->h", self._face_normals[hits.face[found]], direction[found]) > 0
+            normals[behind] *= -1
         samples[found, :3] = colors
         samples[found, 3] = 1
         samples[found, 4] = (hits.points - origin[found]) @ -camera.camera_to_world[0, :3, 2].numpy()
@@ -115,10 +117,11 @@ class ObjectRenderer:
         points = origin[found] + hit["tfar"][found, None] * direction[found]
         return Hits(hit["primID"], points, np.stack([1 - u - v, u, v], 1))
 
-    def _from_behind(self, face: NDArray[np.integer], direction: Array) -> NDArray[np.bool_]:
-        """Whether rays along `direction` (h, 3) meet the faces (h,) on their clockwise side."""
-        a, b, c = self.surface.vertices[self.surface.faces[face]].transpose(1, 0, 2)
-        return (np.cross(b - a, c - a) * direction).sum(1) > 0
+    @cached_property
+    def _face_normals(self) -> Array:
+        """(f, 3), of any length, towards the side from which a face is counter-clockwise."""
+        a, b, c = self.surface.vertices[self.surface.faces].transpose(1, 0, 2)
+        return np.cross(b - a, c - a)
 
 
 def _window(vertices: Array, camera: Cameras, size_px: int) -> tuple[int, int, int]:

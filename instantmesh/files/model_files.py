@@ -87,7 +87,7 @@ def sample_texture(texture: NDArray[np.uint8], uv: Array) -> Array:
     j, i = left.astype(np.int64), top.astype(np.int64)
 
     def texel(row: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
-        return texture[row % height, column % width] / 255
+        return texture[row % height, column % width] / np.float32(255)
 
     upper = texel(i, j) * (1 - right_share) + texel(i, j + 1) * right_share
     lower = texel(i + 1, j) * (1 - right_share) + texel(i + 1, j + 1) * right_share
