@@ -44,24 +44,33 @@ def load_reconstruction(
         UnknownModelError, MissingFileError, CheckpointError: see `instantmesh.hub`. ConfigError: a folder's
             configuration is unreadable or unknown.
     """
+    checkpoint, config = find_reconstruction(name, cache_dir, local_files_only)
+    official = hub.load_official(checkpoint, cache_dir)
+    return _load(config or _identified_config(official, checkpoint), official, device, dtype)
+
+
+def find_reconstruction(
+    name: str, cache_dir: CacheDir = None, local_files_only: bool = False
+) -> tuple[Path, ReconstructionConfig | None]:
+    """The checkpoint of a model name or folder, downloaded if need be, and its configuration where one is stated.
+
+    Raises:
+        UnknownModelError, MissingFileError: see `instantmesh.hub`. ConfigError: the configuration can't be read.
+    """
     folder = _folder(name)
     if folder is None:
         model = hub.resolve(name)
         hub.announce(model)
         part = model.part("reconstruction")
-        checkpoint = hub.fetch_part(part, cache_dir, local_files_only) / part.files[0].path
-        config = named_config(name)
-    elif (folder / "reconstruction").is_dir():
-        checkpoint = folder / "reconstruction" / "model.safetensors"
+        return hub.fetch_part(part, cache_dir, local_files_only) / part.files[0].path, named_config(name)
+    if (folder / "reconstruction").is_dir():
         config = read_config(folder / "reconstruction" / "config.yaml", InstantMeshConfig)
-    elif (folder / "config.yaml").is_file() and (folder / "model.ckpt").is_file():
-        checkpoint, config = folder / "model.ckpt", triposr_config(folder / "config.yaml")
-    elif (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
-        checkpoint, config = folder / "model.safetensors", openlrm_config(folder / "config.json")
-    else:
-        checkpoint, config = _single_checkpoint(folder), None
-    official = hub.load_official(checkpoint, cache_dir)
-    return _load(config or _identified_config(official, checkpoint), official, device, dtype)
+        return folder / "reconstruction" / "model.safetensors", config
+    if (folder / "config.yaml").is_file() and (folder / "model.ckpt").is_file():
+        return folder / "model.ckpt", triposr_config(folder / "config.yaml")
+    if (folder / "config.json").is_file() and (folder / "model.safetensors").is_file():
+        return folder / "model.safetensors", openlrm_config(folder / "config.json")
+    return _single_checkpoint(folder), None
 
 
 def named_config(name: str) -> ReconstructionConfig:

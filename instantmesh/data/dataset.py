@@ -7,7 +7,6 @@ surface_colors.npy    (n, q, 3) uint8        surface_normals.npy   (n, q, 3) int
 done.npy              (n,) bool: rows that are complete, so that an interrupted run can go on
 """
 
-import argparse
 import multiprocessing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,7 +46,7 @@ class ProceduralDataset:
         folder = Path(folder)
         if not (folder / "done.npy").is_file():
             raise InputError(
-                f"{folder} holds no data set; write one with `python -m instantmesh.data.dataset {folder}`"
+                f"{folder} holds no data set; write one with `instantmesh data procedural {folder}`"
             )
         done = np.load(folder / "done.npy")
         if not done.all():
@@ -102,19 +101,3 @@ def _write_row(job: tuple[str, int, int, int]) -> None:
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def main() -> None:
-    """Command line: write a data set."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder")
-    parser.add_argument("--objects", type=int, default=30_000)
-    parser.add_argument("--size-px", type=int, default=64)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-    write_dataset(arguments.folder, arguments.objects, arguments.size_px, arguments.first_seed, arguments.workers)
-
-
-if __name__ == "__main__":
-    main()

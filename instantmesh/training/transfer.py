@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from instantmesh import hub
 from instantmesh.config import InstantMeshConfig
 from instantmesh.errors import MissingFileError
+from instantmesh.loading import find_reconstruction
 from instantmesh.lrm.heads import RadianceHead, SurfaceHead, raw_density
 from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.official import dino_names, from_official, to_official
@@ -73,12 +74,14 @@ def start_surface(model: InstantMesh, start: str) -> None:
 
 
 def checkpoint_tensors(start: str) -> dict[str, Tensor]:
-    """The tensors, in float32, of a checkpoint file, or of a model folder or finished run.
+    """The tensors, in float32, of a checkpoint file, a model folder or finished run, or a model of `hub.MODELS`.
 
     Raises:
         MissingFileError: there is no such file. CheckpointError: it is damaged.
     """
     path = Path(start).expanduser()
+    if not path.exists() and start in hub.MODELS:
+        path, _ = find_reconstruction(start)
     if path.is_dir():
         path = next((path / name for name in _FILES if (path / name).is_file()), path / _FILES[0])
     if not path.is_file():
