@@ -45,9 +45,7 @@ class ProceduralDataset:
         """
         folder = Path(folder)
         if not (folder / "done.npy").is_file():
-            raise InputError(
-                f"{folder} holds no data set; write one with `instantmesh data procedural {folder}`"
-            )
+            raise InputError(f"{folder} holds no data set; write one with `instantmesh data procedural {folder}`")
         done = np.load(folder / "done.npy")
         if not done.all():
             raise InputError(
