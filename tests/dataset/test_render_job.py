@@ -178,3 +178,21 @@ def test_the_command_line_names_what_is_wrong(tmp_path, monkeypatch, capsys):
             cli.main()
         assert stop.value.code == 2
         assert message in capsys.readouterr().err
+
+
+def test_the_command_ends_with_an_error_where_a_model_failed(tmp_path, monkeypatch, capsys):
+    write_plain(tmp_path / "models" / "plain.obj")
+    (tmp_path / "models" / "broken.ply").write_bytes(b"ply")
+    monkeypatch.setattr(
+        "instantmesh.data.render_job.run_in_processes", lambda work, models, workers: ((m, work(m)) for m in models)
+    )
+    command = ["data", "render", tmp_path / "models", tmp_path / "out", "--views", 2, "--size-px", 32]
+    monkeypatch.setattr(sys, "argv", ["instantmesh", *map(str, command)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2
+    printed = capsys.readouterr().err
+    assert "1 of 2 models failed" in printed
+    assert "broken.ply" in printed
+    assert object_names(tmp_path / "out") == ["plain"]
+    assert sorted(path.name for path in (tmp_path / "out" / "plain").iterdir()) == sorted(layout.member_names(2))
