@@ -40,8 +40,8 @@ class ReconstructionStageConfig(StageConfig):
     Attributes:
         data: objects with random views.
         start: a checkpoint, model folder or finished run; random weights where it is left out.
-        checkpoint_activations: compute the transformers' blocks, and what rays see, again in the backward pass: less
-            memory for more time.
+        checkpoint_activations: compute the transformers' blocks, and in stage 1 what rays see, again in the backward
+            pass: less memory for more time.
     """
 
     model: InstantMeshConfig
