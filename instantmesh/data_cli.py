@@ -53,6 +53,28 @@ def render(
         raise InputError(f"{len(failures)} of {len(found)} models failed; {out / 'failures.jsonl'} says why")
 
 
+@data.command("filter")
+def filter_objects(
+    sources: Annotated[list[Path], typer.Argument(help="Models, or folders of them; rendered data sets; or both.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The list of good objects, for readers.")],
+    captions: Annotated[Path | None, typer.Option(help="Cap3D's table, a CSV file of uid,caption.")] = None,
+    metadata: Annotated[Path | None, typer.Option(help="Objaverse's annotations, a JSON file by uid.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
+) -> None:
+    """Write the list of objects that are good enough, and beside it dropped.jsonl with the reasons for the others."""
+    from instantmesh.data import filtering
+
+    evidence = filtering.find_evidence(sources, captions, metadata)
+    for criterion, need in evidence.skipped().items():
+        _say(f"not judged: {criterion} (it needs {need})")
+    verdicts = filtering.judge(evidence, workers or os.cpu_count() or 1)
+    dropped, counts = filtering.write_verdicts(verdicts, out)
+    for criterion, count in sorted(counts.items()):
+        _say(f"{criterion}: {count} objects")
+    good = sum(not reasons for reasons in verdicts.values())
+    _say(f"{good} of {len(verdicts)} objects are good -> {out}; {dropped} says why the others are not")
+
+
 @data.command()
 def pack(
     root: Annotated[Path, typer.Argument(help="Folder of a data set.")],
@@ -64,6 +86,20 @@ def pack(
 
     packed = packing.pack(root, out, objects_per_shard)
     _say(f"{len(packed)} objects in {out}")
+
+
+@data.command()
+def procedural(
+    out: Annotated[Path, typer.Argument(help="Folder of the data set; an interrupted one is completed.")],
+    objects: Annotated[int, typer.Option(min=1, help="How many.")] = 24_000,
+    size_px: Annotated[int, typer.Option(min=16, help="Side of the pictures.")] = 64,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seeds from 1,000,000,000 on are kept for evaluation.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
+) -> None:
+    """Write procedural objects with signed distances, which the embedded model is trained on."""
+    from instantmesh.data.dataset import write_dataset
+
+    write_dataset(out, objects, size_px, first_seed, workers or os.cpu_count() or 1)
 
 
 def _say(text: str) -> None:

@@ -111,6 +111,13 @@ def decode(members: Members, views: Sequence[int], object_name: str) -> ObjectVi
     )
 
 
+def decode_masks(members: Members, object_name: str) -> tuple[Float[Tensor, "n 1 s s"], Cameras]:
+    """The masks of all views of an object, in [0, 1], and their cameras; errors as in `decode`."""
+    cameras = decode_cameras(members, object_name)
+    names = [color_name(view) for view in range(len(cameras))]
+    return _decode_pictures(members, names, object_name, "RGBA")[:, 3:], cameras
+
+
 def decode_cameras(members: Members, object_name: str) -> Cameras:
     """The cameras of all views of an object.
 
