@@ -8,6 +8,7 @@ OUT/objects.json      the objects that are there, by name
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -95,7 +96,7 @@ def render_models(
             progress.update()
             if reason is not None:
                 failures.append(Failure(model.name, str(model.path), reason))
-                progress.write(f"{model.path}: {reason}")
+                progress.write(f"{model.path}: {reason}", file=sys.stderr)
                 with (out / "failures.jsonl").open("a") as file:
                     file.write(json.dumps(asdict(failures[-1])) + "\n")
     objects = object_names(out)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -43,12 +44,20 @@ def expected(models: list[NamedModel], tmp_path_factory: pytest.TempPathFactory)
     return out
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it isn't about processes, they need not be started."""
+    monkeypatch.setattr(
+        "instantmesh.data.render_job.run_in_processes", lambda work, models, workers: ((m, work(m)) for m in models)
+    )
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of every object."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("[!.]*/*")}
 
 
-def test_processes_and_failures(models: list[NamedModel], expected: Path, tmp_path: Path):
+def test_processes_make_the_same_files_and_report_failures(models: list[NamedModel], expected: Path, tmp_path: Path):
     broken = tmp_path / "broken.glb"
     broken.write_bytes(b"not a model")
     out = tmp_path / "out"
@@ -64,19 +73,26 @@ def test_processes_and_failures(models: list[NamedModel], expected: Path, tmp_pa
     assert listed["objects"] == objects
     assert listed["count"] == 6
 
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_mended_model_is_tried_again_and_nothing_else(models: list[NamedModel], tmp_path: Path):
+    broken, out = tmp_path / "broken.stl", tmp_path / "out"
+    broken.write_bytes(b"not a model")
+    todo = [NamedModel("broken", broken), *models[:1]]
+    _, failures = render_models(todo, out, SETTINGS, workers=1)
+    assert [failure.name for failure in failures] == ["broken"]
     with pytest.raises(InputError, match="seed 3 and not 4"):
-        render_models(models, out, RenderSettings(Layout.reconstruction, views=6, size_px=64, seed=4), workers=1)
-    made = (out / "box").stat().st_mtime_ns
-    write_plain(tmp_path / "mended.stl").rename(broken.with_suffix(".stl"))
-    objects, failures = render_models(
-        [NamedModel("broken", broken.with_suffix(".stl")), *models], out, SETTINGS, workers=1
-    )
-    assert "broken" in objects
+        render_models(todo, out, replace(SETTINGS, seed=4), workers=1)
+    made = (out / models[0].name).stat().st_mtime_ns
+    write_plain(broken)
+    objects, failures = render_models(todo, out, SETTINGS, workers=1)
+    assert objects == sorted(["broken", models[0].name])
     assert not failures
     assert not (out / "failures.jsonl").exists()
-    assert (out / "box").stat().st_mtime_ns == made
+    assert (out / models[0].name).stat().st_mtime_ns == made
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_killed_run_is_completed(models: list[NamedModel], expected: Path, tmp_path: Path):
     out, folder = tmp_path / "out", models[0].path.parent
     options = ["--views", "6", "--size-px", "64", "--seed", "3", "--workers", "1"]
@@ -180,12 +196,10 @@ def test_the_command_line_names_what_is_wrong(tmp_path, monkeypatch, capsys):
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_command_ends_with_an_error_where_a_model_failed(tmp_path, monkeypatch, capsys):
     write_plain(tmp_path / "models" / "plain.obj")
     (tmp_path / "models" / "broken.ply").write_bytes(b"ply")
-    monkeypatch.setattr(
-        "instantmesh.data.render_job.run_in_processes", lambda work, models, workers: ((m, work(m)) for m in models)
-    )
     command = ["data", "render", tmp_path / "models", tmp_path / "out", "--views", 2, "--size-px", 32]
     monkeypatch.setattr(sys, "argv", ["instantmesh", *map(str, command)])
     with pytest.raises(SystemExit) as stop:

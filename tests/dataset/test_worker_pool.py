@@ -10,13 +10,11 @@ from .workers import square_or_die
 
 
 def test_who_kills_its_process_twice_is_told_from_the_others(tmp_path: Path):
-    jobs = [(number, tmp_path) for number in (0, 5, 1, 3)]
-    outcomes = [(job[0], outcome) for job, outcome in run_in_processes(square_or_die, jobs, workers=1)]
-    assert [number for number, _ in outcomes] == [0, 5, 1, 3]
-    assert [outcome for _, outcome in outcomes[:3]] == [0, 25, 1]
-    assert isinstance(outcomes[3][1], WorkerDied)
-
-
-def test_what_the_function_raises_stops_the_work(tmp_path: Path):
-    with pytest.raises(ValueError, match="a fault"):
-        list(run_in_processes(square_or_die, [(1, tmp_path), (-1, tmp_path)], workers=1))
+    outcomes = run_in_processes(square_or_die, [(number, tmp_path) for number in (0, 5, 3, -1)], workers=1)
+    assert next(outcomes) == ((0, tmp_path), 0)
+    assert next(outcomes) == ((5, tmp_path), 25)
+    item, outcome = next(outcomes)
+    assert item[0] == 3
+    assert isinstance(outcome, WorkerDied)
+    with pytest.raises(ValueError, match="a fault"):  # what the function raises stops the work
+        next(outcomes)
