@@ -29,28 +29,20 @@ def _rest(solid: Solid, cutter: Solid, removed: Any) -> Solid | None:
     faces = result.tri_verts.astype(np.int64)
     if len(faces) == 0:
         return None
-    from_cutter = np.asarray(result.run_original_id) == removed.original_id()
-    of_cutter = np.repeat(from_cutter, np.diff(result.run_index) // 3)
-    vertices, local, normals = np.split(result.vert_properties, [3, 6], axis=1)
-    inward = np.zeros(len(vertices), bool)
-    inward[faces[of_cutter]] = True  # vertices are never shared between the two: their properties differ
+    vertices, local, normals, texture = np.split(result.vert_properties, [3, 6, 9], axis=1)
+    texture = texture[:, 0].round().astype(np.int64)
+    normals = np.where((texture == cutter.texture[0])[:, None], -normals, normals)
     place = np.arange(len(vertices))
     place[result.merge_from_vert] = result.merge_to_vert
-    return Solid(
-        vertices,
-        faces,
-        unit(np.where(inward[:, None], -normals, normals)),
-        local,
-        np.where(of_cutter, cutter.texture[0], solid.texture[0]),
-        place,
-    )
+    return Solid(vertices, faces, unit(normals), local, texture[faces[:, 0]], place)
 
 
 def _manifold(solid: Solid) -> Any:
-    """The solid as manifold3d has it, with texture coordinates and normals as properties of its vertices."""
+    """The solid as manifold3d has it. Its vertices carry texture coordinates, normals and their texture's number."""
     first, point = np.unique(solid.place, return_index=True, return_inverse=True)[1:]
     again = np.flatnonzero(first[point] != np.arange(len(point)))
-    properties = np.concatenate([solid.vertices, solid.local, solid.normals], 1)
+    texture = np.full((len(solid.vertices), 1), solid.texture[0])
+    properties = np.concatenate([solid.vertices, solid.local, solid.normals, texture], 1)
     manifold3d = backends.load("manifold3d")
     mesh = manifold3d.Mesh(
         np.ascontiguousarray(properties, np.float32),
