@@ -76,6 +76,30 @@ def filter_objects(
 
 
 @data.command()
+def check(
+    root: Annotated[Path, typer.Argument(help="A data set: a folder of objects, or shards.")],
+    sheet: Annotated[
+        Path | None, typer.Option(help="Picture of a few objects to write; an old one is replaced.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
+) -> None:
+    """Look for objects and views that can't be right; end with code 2 where there are any."""
+    from instantmesh.data import checking, contact_sheet
+    from instantmesh.files.pictures import write_picture
+
+    source = checking.open_for_checking(root)
+    if sheet:
+        write_picture(sheet, contact_sheet.contact_sheet(source, contact_sheet.spread(len(source))))
+    report = checking.check(root.resolve(), workers or os.cpu_count() or 1)
+    for finding in report.findings:
+        typer.echo(finding)
+    _say(f"{report.objects} objects, {report.view_count} views each, {report.size_px} x {report.size_px} pixels")
+    if report.findings:
+        names = {finding.name for finding in report.findings}
+        raise InputError(f"{len(report.findings)} findings in {len(names)} of {report.objects} objects")
+
+
+@data.command()
 def pack(
     root: Annotated[Path, typer.Argument(help="Folder of a data set.")],
     out: Annotated[Path, typer.Argument(help="New folder for the shards.")],
