@@ -116,7 +116,7 @@ def _placed(cutter: Solid, cut: Cut, shape: Array) -> Solid:
     middle, _ = _centre_and_size(shape)
     outermost = shape[(shape @ cut.direction).argmax()]
     centre = middle + cut.place * (outermost - middle)
-    reach = np.sqrt(np.square(shape - centre).sum(1).max())
+    reach = float(np.sqrt(np.square(shape - centre).sum(1).max()))
     own_centre, own_size = _centre_and_size(cutter.vertices)
     return _moved(cutter, own_centre, cut.size * reach / own_size, centre)
 
