@@ -94,7 +94,7 @@ def mesh_cost(config: MeshConfig) -> Cost:
     stage = MeshStage(config.model_copy(update={"model": _without_transformers(config.model)}))
     coarse = torch.randn(3, config.model.triplane.channels, 8, 8)
     planes = nn.functional.interpolate(coarse, (64, 64), mode="bicubic").requires_grad_()
-    cut_surface(stage, planes)
+    _cut_surface(stage, planes)
     truth = ObjectRenderer(ProceduralSurface(random_object(0))).views(
         random_cameras(config.views.targets, np.random.default_rng(0)), PICTURE_PX
     )
@@ -126,7 +126,7 @@ def vgg_cost(pictures: int, size_px: int) -> Cost:
 
 
 @torch.no_grad()
-def cut_surface(stage: MeshStage, planes: Tensor) -> None:
+def _cut_surface(stage: MeshStage, planes: Tensor) -> None:
     """Move a random field's distances so that about `SURFACE_CUBES` cubes of the grid are crossed."""
     head, config = stage.model.head, stage.config.model
     assert isinstance(head, SurfaceHead)

@@ -1,7 +1,6 @@
 """Memory and time of a training step of stages 1 and 2, base and large, on 1, 2 and 8 GPUs, as JSON and a table.
 
     python benchmarks/training.py
-    python benchmarks/training.py --step instant-mesh-base    (a real step on this machine instead, see `timed_step`)
 
 Nothing here needs a GPU. Of an object's activations, the transformers' and VGG's are computed, those of rays and
 surfaces measured on a CPU (`step_costs`); weights, gradients, AdamW's moments and the moving average are 4 bytes a
@@ -11,21 +10,15 @@ beside, the rasteriser's visibility, and what the allocator wastes.
 
 import argparse
 import json
-import resource
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from step_costs import PICTURE_PX, Cost, cut_surface, mesh_cost, nerf_cost, transformer_cost, vgg_cost
+from step_costs import PICTURE_PX, Cost, mesh_cost, nerf_cost, transformer_cost, vgg_cost
 
 from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
-from instantmesh.training.data import DataConfig
-from instantmesh.training.stages import read_config, stage_kind
-from instantmesh.training.stages.mesh import MeshStage
+from instantmesh.training.stages import read_config
 from instantmesh.training.stages.nerf import NerfConfig
 
 OUT = Path(__file__).parent / "results" / "training-cost.json"
@@ -47,16 +40,14 @@ LINK_BYTES = 200e9
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--step", choices=STAGES)
     arguments = parser.parse_args()
-    report = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"measured_steps": {}}
-    if arguments.step:
-        report["measured_steps"][arguments.step] = timed_step(arguments.step)
-    else:
-        assumed = {"peaks": PEAKS, "shares": SHARES, "link_bytes_per_second": LINK_BYTES, "step_objects": STEP_OBJECTS}
-        report |= {"machine": machine(), "assumed": assumed, "stages": {name: stage_costs(name) for name in STAGES}}
+    report = {
+        "machine": machine(),
+        "assumed": {"peaks": PEAKS, "shares": SHARES, "link_bytes_per_second": LINK_BYTES, "objects": STEP_OBJECTS},
+        "stages": {name: stage_costs(name) for name in STAGES},
+    }
     write_bytes(arguments.out, (json.dumps(report, indent=1) + "\n").encode())
-    print(table(report["stages"]) if "stages" in report else report["measured_steps"])
+    print(table(report["stages"]))
 
 
 def stage_costs(name: str) -> dict[str, Any]:
@@ -118,30 +109,6 @@ def _step_seconds(cost: Cost, parameters: int, gpus: int, gpu: str) -> float:
     compute = sum(flops / (SHARES[kind] * PEAKS[gpu][kind]) for kind, flops in cost.flops.items())
     exchange = 2 * (gpus - 1) / gpus * 4 * parameters / LINK_BYTES
     return STEP_OBJECTS / gpus * compute + exchange
-
-
-def timed_step(name: str) -> dict[str, Any]:
-    """Measured: forward, backward and AdamW of the real model, checkpointed, with one object in float32, on this
-    machine; the process's peak memory. Takes minutes."""
-    config = _config(name).model_copy(
-        update={"data": DataConfig(procedural="unions", objects=1), "checkpoint_activations": True}
-    )
-    torch.manual_seed(0)
-    stage, source = stage_kind(config.stage).build(config)
-    batch: Any = source.batch(np.arange(1), np.random.default_rng(0))
-    if isinstance(stage, MeshStage):
-        with torch.no_grad():
-            cut_surface(stage, stage.model(batch.images, batch.cameras)[0])
-    adam = torch.optim.AdamW(stage.parameters(), 1e-5)
-    start = time.perf_counter()
-    losses = stage(batch)
-    torch.stack(list(losses.values())).sum().backward()
-    adam.step()
-    return {
-        "seconds_measured": round(time.perf_counter() - start, 1),
-        "process_peak_gb_measured": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 2),
-        "machine": machine(),
-    }
 
 
 def table(stages: dict[str, Any]) -> str:
