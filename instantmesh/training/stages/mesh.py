@@ -1,7 +1,6 @@
 """Stage 2: a FlexiCubes surface, trained through whole pictures of it (InstantMesh, section 3.2)."""
 
 import logging
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -61,8 +60,6 @@ class MeshConfig(ReconstructionStageConfig, SurfaceLossConfig):
     Attributes:
         start: besides what it says there, stage 1's model, whose density becomes the signed distance.
     """
-
-    stage: Literal["mesh"]
 
 
 class MeshStage(ReconstructionStage[MeshConfig]):

@@ -1,7 +1,6 @@
 """Stage 1: a radiance field, trained through patches of its pictures (InstantMesh, section 3.2)."""
 
 from functools import partial
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -37,7 +36,6 @@ class NerfConfig(ReconstructionStageConfig, PictureLossConfig):
         size_px: smallest and largest side that a target view is resized to before the part is cut out.
     """
 
-    stage: Literal["nerf"]
     encoder_start: str | None = None
     patch_px: PositiveInt = 192
     size_px: tuple[PositiveInt, PositiveInt] = (192, 512)
