@@ -1,4 +1,4 @@
-"""The command line's part about data sets: `instantmesh data render`."""
+"""The command line's part about data sets: `instantmesh data render | filter | check | pack`."""
 
 import os
 import sys
@@ -95,8 +95,7 @@ def check(
         typer.echo(finding)
     _say(f"{report.objects} objects, {report.view_count} views each, {report.size_px} x {report.size_px} pixels")
     if report.findings:
-        names = {finding.name for finding in report.findings}
-        raise InputError(f"{len(report.findings)} findings in {len(names)} of {report.objects} objects")
+        raise InputError(f"findings in {len({finding.name for finding in report.findings})} of {report.objects} objects")
 
 
 @data.command()

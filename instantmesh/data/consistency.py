@@ -8,7 +8,7 @@ Symbols: n views of s x s pixels. A pixel is solid where the object covers it wh
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, max_pool2d, normalize
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, cosine_similarity, max_pool2d, normalize
 
 from instantmesh.cameras import pixel_centres, project
 from instantmesh.data.layout import DEPTH_RANGE
@@ -19,6 +19,8 @@ CUBE_SIDE = 2.1  # the extraction grid spans [-1.05, 1.05]
 DEPTH_STEP = DEPTH_RANGE / 255
 _COARSE_PX = 64  # slopes of depth are taken between pixels of a picture no finer than this: steps of 8 bits vanish
 _JUMP = 0.15  # between such pixels: another part of the object begins
+_EVEN = 0.95  # length of the mean of 3 x 3 normals: they lie within about 20 degrees of each other
+_ENOUGH = 20
 _POINTS = 1000  # of each view are looked for in the others
 
 
@@ -52,20 +54,26 @@ def share_facing_away(views: ObjectViews) -> Float[Tensor, " n"]:
 
 
 def normal_agreement(views: ObjectViews) -> Float[Tensor, " n"]:
-    """Median cosine, in each view, between the normals and those of the depth's slopes; 1 where there are none."""
+    """Median cosine, in each view, between the normals and those of the depth's slopes.
+
+    Only places count around which the normals hardly vary: slopes of finer relief than the pixels aren't known. A view
+    with fewer than 20 of them can't be judged: 1.
+    """
     size_px = min(views.depth.shape[-1], _COARSE_PX)
     solid = _solid(views)[:, None].float()
     coverage = adaptive_avg_pool2d(solid, size_px)[:, 0]
     depth = adaptive_avg_pool2d(views.depth * solid, size_px)[:, 0].where(coverage > 0.999, torch.inf)
-    normal = normalize(adaptive_avg_pool2d(views.normal * solid, size_px), dim=1).movedim(1, -1)
     points = unproject(depth.nan_to_num(posinf=0), views.cameras)
     right = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
     up = points[:, :-2, 1:-1] - points[:, 2:, 1:-1]
-    slope = normalize(torch.linalg.cross(right, up), dim=-1)  # towards the camera
+    slope = torch.linalg.cross(right, up)  # towards the camera
     beside = torch.stack([depth[:, 1:-1, 2:], depth[:, 1:-1, :-2], depth[:, :-2, 1:-1], depth[:, 2:, 1:-1]])
-    smooth = ((beside - depth[:, 1:-1, 1:-1]).abs() < _JUMP).all(0)  # infinity minus infinity is no number: False
-    cosine = (slope * normal[:, 1:-1, 1:-1]).sum(-1).where(smooth, torch.nan)
-    return cosine.flatten(1).nanmedian(1).values.nan_to_num(1)
+    near = ((beside - depth[:, 1:-1, 1:-1]).abs() < _JUMP).all(0)  # infinity minus infinity is no number: False
+    normal = avg_pool2d(adaptive_avg_pool2d(views.normal * solid, size_px), 3, 1).movedim(1, -1)
+    cosine = cosine_similarity(slope, normal, dim=-1)
+    known = near & (normal.norm(dim=-1) > _EVEN)
+    median = cosine.where(known, torch.nan).flatten(1).nanmedian(1).values
+    return median.where(known.flatten(1).sum(1) >= _ENOUGH, 1)
 
 
 def share_contradicted(views: ObjectViews) -> Float[Tensor, " n"]:
