@@ -95,7 +95,9 @@ def check(
         typer.echo(finding)
     _say(f"{report.objects} objects, {report.view_count} views each, {report.size_px} x {report.size_px} pixels")
     if report.findings:
-        raise InputError(f"findings in {len({finding.name for finding in report.findings})} of {report.objects} objects")
+        raise InputError(
+            f"findings in {len({finding.name for finding in report.findings})} of {report.objects} objects"
+        )
 
 
 @data.command()
