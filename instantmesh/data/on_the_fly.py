@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from instantmesh.data.layout import DIFFUSION_VIEWS
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer, Surface
+from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.data.rigs import diffusion_cameras, random_cameras
 from instantmesh.data.views import ObjectViews
 from instantmesh.data.zeroverse import random_shape
@@ -17,8 +18,6 @@ from instantmesh.errors import InputError
 from instantmesh.structures import Cameras
 
 RANDOM_VIEWS = 32
-DIFFUSION_VIEWS = 7
-
 SHAPES = ("zero", "unions")
 LAYOUTS = ("random", "diffusion")
 _CAMERA_STREAM = 2  # of an object's random numbers; seeds alone draw its shape
@@ -74,10 +73,6 @@ class ProceduralSource:
         if not views or min(views) < 0 or max(views) >= self.view_count:
             raise InputError(f"objects have views 0..{self.view_count - 1}, asked for {list(views)}")
         return self._renderer(index).views(self.cameras(index)[list(views)], self._size_px)
-
-    def surface(self, index: int) -> Surface:
-        """Object `index` itself."""
-        return self._renderer(index).surface
 
     def _renderer(self, index: int) -> ObjectRenderer:
         """The object's renderer. The last one is kept, for items that read one object's views in two calls."""
