@@ -36,6 +36,7 @@ Members = Callable[[str], bytes]  # the bytes of a file by its name; LookupError
 CAMERAS = "cameras.npz"
 DEPTH_RANGE = 6.0
 DIFFUSION_VIEWS = 7
+_WHITE = 250 / 255
 _NAME = re.compile(r"[^./\\\s][^./\\]*")
 
 
@@ -58,6 +59,17 @@ def member_names(view_count: int) -> list[str]:
     """All files of an object, in the order in which they are written."""
     views = range(view_count)
     return [CAMERAS, *(name(view) for view in views for name in (color_name, normal_name, depth_name))]
+
+
+def count_views(members: Members) -> int:
+    """How many views an object has colours of."""
+    view = 0
+    while True:
+        try:
+            members(color_name(view))
+        except (LookupError, OSError):
+            return view
+        view += 1
 
 
 def check_object_name(name: str) -> str:
@@ -109,6 +121,30 @@ def decode(members: Members, views: Sequence[int], object_name: str) -> ObjectVi
         normal=torch.nn.functional.normalize(normal * 2 - 1, dim=1) * mask,
         cameras=cameras[list(views)],
     )
+
+
+def decode_on_white(
+    members: Members, views: Sequence[int], object_name: str
+) -> tuple[Float[Tensor, "n 3 s s"], Float[Tensor, "n 1 s s"]]:
+    """Pictures on white, and masks, without asking for cameras, depth and normals: all that diffusion data need have.
+
+    Pictures without alpha are taken to be on white already; what isn't white is the object.
+
+    Raises:
+        InputError: a picture is missing, damaged, or not square and of one size; names the object and the file.
+    """
+    pictures = []
+    for name in map(color_name, views):
+        content = _member(members, name, object_name)
+        has_alpha = _has_alpha(_open_picture(content, f"{object_name}: {name}"))
+        picture = _decode_pictures(lambda _: content, [name], object_name, "RGBA" if has_alpha else "RGB")  # noqa: B023
+        if not has_alpha:
+            picture = torch.cat([picture, (picture.amin(1, keepdim=True) < _WHITE).float()], 1)
+        pictures.append(picture)
+    if len({picture.shape for picture in pictures}) > 1:
+        raise InputError(f"{object_name}: an object's pictures are of one size")
+    color, mask = torch.cat(pictures).split([3, 1], dim=1)
+    return color * mask + 1 - mask, mask
 
 
 def decode_masks(members: Members, object_name: str) -> tuple[Float[Tensor, "n 1 s s"], Cameras]:
@@ -218,13 +254,8 @@ def _decode_pictures(members: Members, names: list[str], object_name: str, mode:
 
 def _decode_picture(content: bytes, mode: str, name: str) -> NDArray[np.uint8]:
     """(h, w, c). Depth that was saved with equal colour channels is read as grey."""
-    try:
-        picture = Image.open(io.BytesIO(content))
-        picture.load()
-    except Exception as error:  # decoders of damaged files raise whatever they stumble over
-        raise InputError(f"{name} is damaged: {error}") from error
-    has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
-    if mode == "RGBA" and not has_alpha:
+    picture = _open_picture(content, name)
+    if mode == "RGBA" and not _has_alpha(picture):
         raise InputError(f"{name} has no alpha channel; it must be RGBA")
     if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
         raise InputError(f"{name} must have 8 bits a channel, got mode {picture.mode}")
@@ -232,3 +263,16 @@ def _decode_picture(content: bytes, mode: str, name: str) -> NDArray[np.uint8]:
         return np.asarray(picture.convert("RGB"))[..., :1]
     array = np.asarray(picture if picture.mode == mode else picture.convert(mode))
     return array[..., None] if array.ndim == 2 else array
+
+
+def _open_picture(content: bytes, name: str) -> Image.Image:
+    try:
+        picture = Image.open(io.BytesIO(content))
+        picture.load()
+    except Exception as error:  # decoders of damaged files raise whatever they stumble over
+        raise InputError(f"{name} is damaged: {error}") from error
+    return picture
+
+
+def _has_alpha(picture: Image.Image) -> bool:
+    return picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info

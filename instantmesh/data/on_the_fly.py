@@ -5,6 +5,7 @@ same picture whichever views are read, in whatever order, in whichever process.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class ProceduralSource:
         self._layout, self._shapes = layout, shapes
         self._last: tuple[int, ObjectRenderer] | None = None
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_last": None}  # ray structures don't go to other processes
 
     def __len__(self) -> int:

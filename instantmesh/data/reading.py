@@ -11,8 +11,18 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from instantmesh.data.layout import CAMERAS, Members, check_object_name, decode, decode_cameras, folder_members
+from instantmesh.data.layout import (
+    Members,
+    check_object_name,
+    color_name,
+    count_views,
+    decode,
+    decode_cameras,
+    decode_on_white,
+    folder_members,
+)
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
 from instantmesh.structures import Cameras
@@ -41,10 +51,15 @@ class StoredObjects(ABC):
     def __len__(self) -> int:
         return len(self.names)
 
-    @cached_property
+    @property
     def view_count(self) -> int:
         """Views of the first object; all have as many, which `instantmesh data check` makes sure of."""
-        return len(self.cameras(0))
+        return self._first_view_count
+
+    @cached_property
+    def _first_view_count(self) -> int:
+        with self.members(0) as members:
+            return count_views(members)
 
     def read(self, index: int, views: Sequence[int]) -> ObjectViews:
         """These views of an object, in this order.
@@ -54,6 +69,11 @@ class StoredObjects(ABC):
         """
         with self.members(index) as members:
             return decode(members, views, self.names[index])
+
+    def read_on_white(self, index: int, views: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Pictures (n, 3, s, s) on white and masks (n, 1, s, s); errors as in `layout.decode_on_white`."""
+        with self.members(index) as members:
+            return decode_on_white(members, views, self.names[index])
 
     def cameras(self, index: int) -> Cameras:
         """The cameras of all views of an object; errors as in `read`."""
@@ -137,7 +157,7 @@ def listed_objects(root: Path) -> list[str]:
         InputError: `objects.json` holds something else.
     """
     if not (root / OBJECTS).is_file():
-        return sorted(path.parent.name for path in root.glob(f"[!.]*/{CAMERAS}"))
+        return sorted(path.parent.name for path in root.glob(f"[!.]*/{color_name(0)}"))
     return read_names(root / OBJECTS)
 
 

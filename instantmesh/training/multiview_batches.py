@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-from instantmesh.data.source import ObjectSource
 from instantmesh.training.stage import Batch, object_numbers
 
 FACTOR = 8
@@ -80,16 +79,17 @@ def views_of_pictures(pictures: Pictures) -> SevenViews:
     return lambda rows: on_white(torch.from_numpy(pictures[rows]))
 
 
-def views_of_source(source: ObjectSource, tile_size_px: int) -> SevenViews:
-    """Views out of a data set whose objects have seven, the query first; resized to the tiles' size."""
+def views_of_objects(read: Callable[[int], tuple[Tensor, Tensor]], tile_size_px: int) -> SevenViews:
+    """Views of objects that are read one by one, resized to the tiles' size.
+
+    Args:
+        read: number of an object -> pictures (7, 3, s, s) on white, the query first, and masks (7, 1, s, s).
+    """
 
     def views(rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        objects = [source.read(int(row), range(7)) for row in rows]
-        pictures, masks = (
-            torch.stack([resized(x, tile_size_px) for x in stack])
-            for stack in ([views.images for views in objects], [views.mask for views in objects])
-        )
-        return pictures, masks
+        pictures, masks = zip(*(read(int(row)) for row in rows), strict=True)
+        sizes = [torch.stack([resized(x, tile_size_px) for x in stack]) for stack in (pictures, masks)]
+        return sizes[0], sizes[1]
 
     return views
 

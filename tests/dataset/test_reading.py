@@ -103,7 +103,7 @@ def test_a_list_that_is_none(copy: Path, content: str):
 
 
 def test_incomplete_folders_are_no_objects(copy: Path, tmp_path: Path):
-    (copy / "zebra" / "cameras.npz").unlink()
+    (copy / "zebra" / "000.png").unlink()
     (copy / "apple").rename(copy / ".apple-x1")
     assert open_source(copy).names == NAMES[1:2]
     with pytest.raises(InputError, match="holds no objects"):

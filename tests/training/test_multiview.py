@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from instantmesh.data.layout import write_object
+from instantmesh.files.pictures import write_picture
 from instantmesh.multiview.latent_space import decode_painted, decode_raw, encode_painted, posterior
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.config import LoopConfig
-from instantmesh.training.data import DataConfig
+from instantmesh.training.data import DataConfig, open_data
 from instantmesh.training.multiview_batches import (
     MultiviewSource,
     foreground_latents,
@@ -19,6 +21,7 @@ from instantmesh.training.multiview_batches import (
 )
 from instantmesh.training.painting_networks import SmallModelConfig
 from instantmesh.training.schedule import OptimiserConfig
+from instantmesh.training.stages import stage_kind
 from instantmesh.training.stages.diffusion import DiffusionConfig, DiffusionStage
 from instantmesh.training.stages.multiview import MultiviewConfig, SmallPaintingStage
 from instantmesh.training.stages.vae import VaeConfig, VaeSource, VaeStage, small_vae, standardise_latents, vae_losses
@@ -209,6 +212,36 @@ def test_multiview_loss_falls_and_trains_every_network_but_the_vae(vae_folder: P
     for part in (networks.unet, networks.vision_encoder, networks.text_encoder):
         assert any(p.grad is not None and bool(p.grad.abs().max() > 0) for p in part.parameters())
     assert all(p.grad is None for p in stage.vae.parameters())
+
+
+def test_fine_tuning_reads_rendered_objects_pictures_alone_and_procedural_ones(vae_folder: Path, tmp_path: Path):
+    """The same batch from a rendered data set and from one that holds nothing but seven white pictures."""
+    torch.manual_seed(0)
+    SmallPaintingStage(multiview_config(vae_folder)).export(tmp_path)
+    procedural = DataConfig(procedural="unions", objects=2, size_px=SIZE)
+    views = [open_data(procedural, "diffusion").read(i, range(7)) for i in range(2)]
+    for i, object_views in enumerate(views):
+        write_object(tmp_path / "rendered" / f"object{i}", object_views)
+        (tmp_path / "white" / f"object{i}").mkdir(parents=True)
+        for k, image in enumerate(object_views.images):
+            write_picture(tmp_path / "white" / f"object{i}" / f"{k:03d}.png", image)
+    batches = []
+    for data in (procedural, DataConfig(folder=str(tmp_path / "rendered")), DataConfig(folder=str(tmp_path / "white"))):
+        config = DiffusionConfig(
+            stage="diffusion",
+            start=str(tmp_path / "multiview"),
+            data=data,
+            tile_size_px=SIZE,
+            condition_size_px=(16, 48),
+            optimiser=optimiser(1),
+            loop=LoopConfig(batch_size=2),
+        )
+        _, drawn = stage_kind("diffusion").build(config)
+        batches.append(drawn.batch(np.arange(2), np.random.default_rng(0)))
+    for batch in batches[1:]:
+        torch.testing.assert_close(batch.painted, batches[0].painted, atol=6e-3, rtol=0)
+        torch.testing.assert_close(batch.condition, batches[0].condition, atol=2e-2, rtol=0)
+        torch.testing.assert_close(batch.weight, batches[0].weight)
 
 
 def test_a_trained_model_is_exported_and_fine_tuned_in_its_unet_alone(vae_folder: Path, tmp_path: Path):

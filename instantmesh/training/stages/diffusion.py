@@ -4,6 +4,7 @@ v-prediction on a linear schedule with timesteps drawn evenly; the condition is 
 reference picture is noised at the sample's timestep. InstantMesh fine-tunes a released model on white backgrounds.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,11 +14,14 @@ from jaxtyping import Bool, Float
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
+from instantmesh.data.layout import DIFFUSION_VIEWS
+from instantmesh.data.reading import StoredObjects
+from instantmesh.data.source import ObjectSource
 from instantmesh.multiview.latent_space import decode_painted, encode_painted, posterior
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.config import StageConfig
 from instantmesh.training.data import DataConfig, open_data
-from instantmesh.training.multiview_batches import MultiviewBatch, MultiviewSource, views_of_source
+from instantmesh.training.multiview_batches import MultiviewBatch, MultiviewSource, views_of_objects
 from instantmesh.training.painting_networks import SCHEDULE, PaintingNetworks, networks_of
 from instantmesh.training.stage import BatchSource, Stage
 from instantmesh.training.stages import StageKind
@@ -126,15 +130,23 @@ class DiffusionStage(PaintingStage):
 
 
 def _build(config: DiffusionConfig) -> tuple[Stage, BatchSource]:
-    stage, source = DiffusionStage(config), open_data(config.data, "diffusion")
+    stage, objects = DiffusionStage(config), open_data(config.data, "diffusion")
     return stage, MultiviewSource(
-        views_of_source(source, config.tile_size_px),
-        len(source),
+        views_of_objects(partial(_read, objects), config.tile_size_px),
+        len(objects),
         config.loop.seed,
         config.condition_size_px,
         stage.clip_size_px,
         config.background_weight,
     )
+
+
+def _read(objects: ObjectSource, index: int) -> tuple[Tensor, Tensor]:
+    """An object's seven pictures and masks. Data sets of others may hold no more than pictures."""
+    if isinstance(objects, StoredObjects):
+        return objects.read_on_white(index, range(DIFFUSION_VIEWS))
+    views = objects.read(index, range(DIFFUSION_VIEWS))
+    return views.images, views.mask
 
 
 KIND = StageKind(DiffusionConfig, _build)
