@@ -13,6 +13,11 @@ from instantmesh.errors import (
     OutputError,
     UnknownModelError,
 )
+from instantmesh.mesh.clean import CleanReport, clean
+from instantmesh.mesh.finish import Finished, finish
+from instantmesh.mesh.report import MeshReport, report
+from instantmesh.mesh.simplify import SimplifyReport, simplify
+from instantmesh.mesh.watertight import WatertightReport, make_watertight
 from instantmesh.pipeline import Pipeline, Result
 from instantmesh.structures import Cameras, Mesh, Views
 
@@ -22,17 +27,27 @@ __all__ = [
     "CameraError",
     "Cameras",
     "CheckpointError",
+    "CleanReport",
     "ConfigError",
     "EmptySurfaceError",
+    "Finished",
     "ImageError",
     "InputError",
     "InstantMeshError",
     "Mesh",
+    "MeshReport",
     "MissingBackendError",
     "MissingFileError",
     "OutputError",
     "Pipeline",
     "Result",
+    "SimplifyReport",
     "UnknownModelError",
     "Views",
+    "WatertightReport",
+    "clean",
+    "finish",
+    "make_watertight",
+    "report",
+    "simplify",
 ]

@@ -13,7 +13,6 @@ _INSTALL = {
     "torch.utils.tensorboard": "pip install 'instantmesh[train]'",
     "bpy": "pip install 'instantmesh[blender]'",
     "ray": "pip install 'instantmesh[cluster]'",
-    "manifold3d": "pip install 'instantmesh[train]'",
     "torchmetrics.image.lpip": "pip install 'instantmesh[lpips]', or set perceptual: picture-gradients",
     "torchvision": "pip install 'instantmesh[lpips]', or set perceptual: picture-gradients",
     "webdataset": "pip install 'instantmesh[train]'",

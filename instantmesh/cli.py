@@ -1,4 +1,4 @@
-"""The command line: `instantmesh generate | reconstruct | compare | models | train | data`."""
+"""The command line: `instantmesh generate | reconstruct | inspect | compare | models | train | data`."""
 
 import logging
 import sys
@@ -48,6 +48,11 @@ Format = Annotated[MeshFormat, typer.Option("--format", "-f", help="The mesh fil
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept instead of the usual cache.")]
 Resolution = Annotated[int | None, typer.Option(min=2, help="Of the extraction grid, along each axis.")]
+KeepComponents = Annotated[
+    float, typer.Option(min=0, max=1, help="Loose parts stay from this share of the largest one's area; 0: all stay.")
+]
+TargetFaces = Annotated[int | None, typer.Option(min=4, help="Simplify to about this many faces.")]
+Watertight = Annotated[bool, typer.Option("--watertight", help="Make a solid that can be printed.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 LocalOnly = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
 
@@ -62,6 +67,9 @@ def generate(
     guidance_scale: Annotated[float, typer.Option(help="How closely the views follow the photo.")] = 4.0,
     background: Annotated[Background, typer.Option(help="How the object is cut out.")] = Background.auto,
     resolution: Resolution = None,
+    target_faces: TargetFaces = None,
+    keep_components: KeepComponents = 1.0,
+    watertight: Watertight = False,
     mesh_format: Format = MeshFormat.glb,
     device: Device = "auto",
     cache_dir: CacheDir = None,
@@ -87,6 +95,9 @@ def generate(
                 guidance_scale=guidance_scale,
                 background=background.value,
                 resolution=resolution,
+                keep_components=keep_components,
+                target_faces=target_faces,
+                watertight=watertight,
             )
             result.views.save(target.views, overwrite=overwrite)
             result.save_preview(target.preview, overwrite=overwrite)
@@ -106,6 +117,9 @@ def reconstruct(
     out: Out,
     model: ModelName = "instant-mesh-large",
     resolution: Resolution = None,
+    target_faces: TargetFaces = None,
+    keep_components: KeepComponents = 1.0,
+    watertight: Watertight = False,
     mesh_format: Format = MeshFormat.glb,
     device: Device = "auto",
     cache_dir: CacheDir = None,
@@ -124,10 +138,28 @@ def reconstruct(
     pipeline = Pipeline.from_pretrained(
         model, device=device, cache_dir=cache_dir, local_files_only=local_files_only, multiview=False
     )
-    mesh = pipeline.reconstruct(posed, resolution=resolution)
+    mesh = pipeline.reconstruct(
+        posed,
+        resolution=resolution,
+        keep_components=keep_components,
+        target_faces=target_faces,
+        watertight=watertight,
+    )
     save_preview(mesh, target.preview, overwrite=overwrite)
     mesh.save(target.mesh, overwrite=overwrite)
     _say(f"{views} -> {target.mesh}")
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply, .stl or .off.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Say what a mesh file holds: faces, loose parts, holes, size, colours, and what may cause trouble."""
+    from instantmesh.mesh.report import report_file
+
+    found = report_file(file)
+    typer.echo(found.to_json() if as_json else str(found))
 
 
 @app.command()
@@ -247,6 +279,7 @@ def _say(text: str) -> None:
 def main() -> None:
     """Entry point: errors of the package end with one line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("instantmesh.mesh").setLevel(logging.INFO)  # what finishing did to a mesh
     try:
         app()
     except InstantMeshError as error:

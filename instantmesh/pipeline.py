@@ -14,6 +14,7 @@ from torch import Tensor
 from instantmesh.errors import InputError
 from instantmesh.images import prepare
 from instantmesh.loading import load_multiview, load_reconstruction
+from instantmesh.mesh.finish import Finished, Step, finish
 from instantmesh.reconstruction import Reconstructor
 from instantmesh.render.preview import save_preview
 from instantmesh.structures import Cameras, Mesh, Views
@@ -31,14 +32,16 @@ class Result:
     """What a photograph became.
 
     Attributes:
-        mesh: coloured, in the world frame; `mesh.save("x.glb")`.
+        mesh: coloured, finished, in the world frame; `mesh.save("x.glb")`.
         views: what it was reconstructed from, six views or (single-view systems) one; `views.save("x.png")`.
         photo: (3, s, s) RGB in [0, 1], the cut-out photo as the first stage saw it: on white (TripoSR: grey).
+        steps: what each step of finishing did to the mesh; `str(step)` says it in words.
     """
 
     mesh: Mesh
     views: Views
     photo: Float[Tensor, "3 s s"]
+    steps: tuple[Step, ...]
 
     def save_preview(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """Write a picture of the mesh from four sides. Errors as in `Mesh.save`."""
@@ -105,6 +108,9 @@ class Pipeline:
         background: "Background" = "auto",
         scale: float = 1.0,
         resolution: int | None = None,
+        keep_components: float = 1.0,
+        target_faces: int | None = None,
+        watertight: bool = False,
         callback: Callable[[int, int], None] | None = None,
     ) -> Result:
         """Make a mesh from one photograph.
@@ -122,6 +128,7 @@ class Pipeline:
             scale: of the cameras' distance (4.0) as the reconstruction stage is told; above 1 the mesh grows. Only
                 for systems that are told one.
             resolution: of the extraction grid; the model's own by default.
+            keep_components, target_faces, watertight: how the mesh is finished, see `reconstruct`.
             callback: called after each denoising step with (steps done, steps in all).
 
         Raises:
@@ -138,7 +145,8 @@ class Pipeline:
             picture = prepare(photo, background=background)
             views = paint(picture)
             posed = _at_scale(views, scale)
-        return Result(self.reconstruct(posed, resolution=resolution), views, picture)
+        finished = self._finished(posed, resolution, keep_components, target_faces, watertight)
+        return Result(finished.mesh, views, picture, finished.steps)
 
     def generate_views(
         self,
@@ -155,13 +163,28 @@ class Pipeline:
         paint = self._painter(seed, generator, steps, guidance_scale, callback)
         return paint(prepare(photo, background=background))
 
-    def reconstruct(self, views: Views, *, resolution: int | None = None) -> Mesh:
+    def reconstruct(
+        self,
+        views: Views,
+        *,
+        resolution: int | None = None,
+        keep_components: float = 1.0,
+        target_faces: int | None = None,
+        watertight: bool = False,
+    ) -> Mesh:
         """A mesh from views: any number with any poses, or, with a single-view system, one.
+
+        It is finished as `instantmesh.finish` does it; `pipeline.reconstructor(views)` gives it as it was extracted.
 
         Args:
             views: pictures with their cameras; the object at the origin, inside [-1, 1]^3. On white; TripoSR's on
                 grey (0.5), without a camera. OpenLRM's camera may be left out.
             resolution: of the extraction grid; the model's own by default.
+            keep_components: loose parts stay if they have at least this share of the largest one's area: 1 keeps the
+                largest alone, 0 all.
+            target_faces: how many faces are wanted, 4 or more; None keeps all. Never so few that the shape suffers, see
+                `instantmesh.simplify`.
+            watertight: make it a solid that can be printed.
 
         Raises:
             EmptySurfaceError: no surface came out. InputError, CameraError: more views than the system takes, cameras
@@ -169,7 +192,20 @@ class Pipeline:
         """
         if not isinstance(views, Views):
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
-        return self.reconstructor(views, resolution)
+        return self._finished(views, resolution, keep_components, target_faces, watertight).mesh
+
+    def _finished(
+        self, views: Views, resolution: int | None, keep_components: float, target_faces: int | None, watertight: bool
+    ) -> Finished:
+        """The finished mesh of views, with new vertices coloured from the field."""
+        field = self.reconstructor.encode(views)
+        return finish(
+            self.reconstructor.extract(field, resolution),
+            keep_components=keep_components,
+            target_faces=target_faces,
+            watertight=watertight,
+            color_field=field.colors,
+        )
 
     def _painter(
         self,

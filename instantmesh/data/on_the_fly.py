@@ -69,7 +69,6 @@ class ProceduralSource:
 
         Raises:
             InputError: no such object or view.
-            MissingBackendError: manifold3d, which shapes after LRM-Zero need, isn't installed.
         """
         if not views or min(views) < 0 or max(views) >= self.view_count:
             raise InputError(f"objects have views 0..{self.view_count - 1}, asked for {list(views)}")

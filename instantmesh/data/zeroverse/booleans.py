@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from instantmesh import backends
 from instantmesh.data.zeroverse.solids import Solid, unit
 
 
@@ -14,9 +13,6 @@ def difference(solids: Sequence[Solid], cutter: Solid) -> list[Solid]:
 
     The faces of the cut carry the cutter's texture, at the cutter's own texture coordinates; their normals point into
     the hole, out of the solid.
-
-    Raises:
-        MissingBackendError: manifold3d isn't installed.
     """
     removed = _manifold(cutter)
     rests = [_rest(solid, cutter, removed) if _boxes_meet(solid, cutter) else solid for solid in solids]
@@ -39,11 +35,12 @@ def _rest(solid: Solid, cutter: Solid, removed: Any) -> Solid | None:
 
 def _manifold(solid: Solid) -> Any:
     """The solid as manifold3d has it. Its vertices carry texture coordinates, normals and their texture's number."""
+    import manifold3d  # here, so that importing the package stays fast
+
     first, point = np.unique(solid.place, return_index=True, return_inverse=True)[1:]
     again = np.flatnonzero(first[point] != np.arange(len(point)))
     texture = np.full((len(solid.vertices), 1), solid.texture[0])
     properties = np.concatenate([solid.vertices, solid.local, solid.normals, texture], 1)
-    manifold3d = backends.load("manifold3d")
     mesh = manifold3d.Mesh(
         np.ascontiguousarray(properties, np.float32),
         solid.faces.astype(np.uint32),

@@ -56,11 +56,7 @@ class Shape:
 
 
 def random_shape(seed: int) -> Shape:
-    """The shape of this seed: the same on every machine. Seeds from `HELD_OUT_SEED` on are kept for evaluation.
-
-    Raises:
-        MissingBackendError: manifold3d, which two shapes in five need, isn't installed.
-    """
+    """The shape of this seed: the same on every machine. Seeds from `HELD_OUT_SEED` on are kept for evaluation."""
     return build(random_recipe(seed))
 
 

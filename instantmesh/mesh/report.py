@@ -1,0 +1,192 @@
+"""What a mesh is, in numbers and words."""
+
+import json
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import torch
+
+from instantmesh.files.model_files import ModelPart, read_model
+from instantmesh.mesh.degenerate import degenerate, remove_duplicates, weld
+from instantmesh.mesh.holes import rim_loops
+from instantmesh.mesh.triangles import Edges, Indices, Triangles, components
+from instantmesh.mesh.words import number
+from instantmesh.structures import Mesh
+
+_SIDES = ("-x", "+x", "-y", "+y", "-z", "+z")
+_CUT = 0.02  # a rim this near to a side of the bounding box, in terms of its longest side, is a cut
+_MANY_FACES = 100_000
+
+
+@dataclass(frozen=True)
+class MeshReport:
+    """What a mesh is. Vertices at exactly the same place count as one wherever edges and components are concerned.
+
+    Attributes:
+        faces, vertices: how many the mesh has.
+        components: of faces that hang together by vertices.
+        watertight: every edge lies between two faces that agree about outside.
+        euler_number: vertices - edges + faces; 2 for a sphere, 0 for a torus, summed over components.
+        degenerate_faces: without area. duplicate_faces: with the same vertices as another one.
+        open_edges: of one face only. crowded_edges: of more than two faces. turned_edges: whose two faces disagree
+            about outside.
+        bounding_box: lowest and highest corner, world units.
+        area: world units squared. volume: cubed, negative if faces face inward; None unless watertight.
+        colors: "vertex colours", "texture 1024 x 1024" or "none".
+        warnings: what a user should know, in words.
+    """
+
+    faces: int
+    vertices: int
+    components: int
+    watertight: bool
+    euler_number: int
+    degenerate_faces: int
+    duplicate_faces: int
+    open_edges: int
+    crowded_edges: int
+    turned_edges: int
+    bounding_box: tuple[tuple[float, float, float], tuple[float, float, float]]
+    area: float
+    volume: float | None
+    colors: str
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> str:
+        """All attributes as a JSON object."""
+        return json.dumps(asdict(self), indent=2)
+
+    def __str__(self) -> str:
+        low, high = self.bounding_box
+        size = " x ".join(f"{b - a:.4g}" for a, b in zip(low, high, strict=True))
+        rows = {
+            "faces": f"{self.faces:,}",
+            "vertices": f"{self.vertices:,}",
+            "components": f"{self.components:,}",
+            "watertight": "yes" if self.watertight else "no",
+            "euler number": str(self.euler_number),
+            "degenerate faces": f"{self.degenerate_faces:,}",
+            "duplicate faces": f"{self.duplicate_faces:,}",
+            "open edges": f"{self.open_edges:,}",
+            "crowded edges": f"{self.crowded_edges:,}",
+            "turned edges": f"{self.turned_edges:,}",
+            "bounding box": f"{size}, from {_point(low)} to {_point(high)}",
+            "area": f"{self.area:.4g}",
+            "volume": "-" if self.volume is None else f"{self.volume:.4g}",
+            "colours": self.colors,
+        }
+        width = max(len(name) for name in rows) + 2
+        lines = [f"{name:<{width}}{value}" for name, value in rows.items()]
+        return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
+
+
+def report(mesh: Mesh) -> MeshReport:
+    """What this mesh is.
+
+    Raises:
+        InputError: it has no faces.
+    """
+    return _report(Triangles.of(mesh), "none" if mesh.vertex_colors is None else "vertex colours")
+
+
+def report_file(path: str | PathLike[str]) -> MeshReport:
+    """What the mesh in a file is (.glb, .gltf, .obj, .ply, .stl, .off); all its parts together, in the world frame.
+
+    Raises:
+        MissingFileError: no such file. InputError: it can't be read or holds no triangles.
+    """
+    parts = read_model(path)
+    starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
+    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)])
+    vertices = np.concatenate([np.asarray(part.vertices, np.float64) for part in parts])
+    mesh = Mesh(torch.from_numpy(vertices), torch.from_numpy(faces))
+    return _report(Triangles.of(mesh), _colors(parts))
+
+
+def _report(mesh: Triangles, colors: str) -> MeshReport:
+    joined = _joined(mesh)
+    edges = Edges.of(joined.faces)
+    used = mesh.vertices[np.unique(mesh.faces)]
+    area = mesh.areas().sum()
+    numbers: dict[str, Any] = {
+        "faces": len(mesh.faces),
+        "vertices": len(mesh.vertices),
+        "components": int(components(joined.faces, len(joined.vertices)).max()) + 1,
+        "watertight": bool((edges.uses == 2).all() and (edges.surplus == 0).all()),
+        "euler_number": len(np.unique(joined.faces)) - len(edges.uses) + len(joined.faces),
+        "degenerate_faces": int(degenerate(mesh).sum()),
+        "duplicate_faces": len(joined.faces) - len(remove_duplicates(joined).faces),
+        "open_edges": int((edges.uses == 1).sum()),
+        "crowded_edges": int((edges.uses > 2).sum()),
+        "turned_edges": int(((edges.uses == 2) & (edges.surplus != 0)).sum()),
+    }
+    volume = float(joined.volumes().sum()) if numbers["watertight"] else None
+    return MeshReport(
+        **numbers,
+        bounding_box=(tuple(used.min(0).tolist()), tuple(used.max(0).tolist())),
+        area=float(area),
+        volume=volume,
+        colors=colors,
+        warnings=tuple(_warnings(numbers, volume, colors) + _cuts(joined, edges.open())),
+    )
+
+
+def _joined(mesh: Triangles) -> Triangles:
+    """With one vertex for each place, and all faces that still have three; the whole mesh if none has."""
+    joined = weld(mesh)
+    return joined if len(joined.faces) else mesh
+
+
+def _warnings(numbers: dict[str, Any], volume: float | None, colors: str) -> list[str]:
+    found = []
+    if numbers["components"] > 1:
+        found.append(f"{number(numbers['components'], 'component')}: loose parts can be debris; clean() drops them")
+    if numbers["open_edges"]:
+        found.append(f"the surface is open ({number(numbers['open_edges'], 'edge')}): it can't be printed as it is")
+    if numbers["crowded_edges"]:
+        found.append(f"{number(numbers['crowded_edges'], 'edge')} with more than two faces: slicers may stumble")
+    if numbers["turned_edges"]:
+        found.append("neighbouring faces disagree about outside: parts will look black or see-through; clean() helps")
+    if volume is not None and volume < 0:
+        found.append("the faces face inward: the mesh is inside out; clean() turns them")
+    if numbers["degenerate_faces"] or numbers["duplicate_faces"]:
+        found.append("faces without area, or twice there: clean() removes them")
+    if numbers["faces"] > _MANY_FACES:
+        found.append(f"{numbers['faces']:,} faces are many for viewers and games: simplify(), or --target-faces")
+    if colors == "none":
+        found.append("no colours: viewers will show it grey (STL files can't carry any)")
+    return found
+
+
+def _cuts(mesh: Triangles, open_edges: Indices) -> list[str]:
+    """Where a rim lies flat in a side of the bounding box: there the grid ended, or the box that it was cut with."""
+    low, high = mesh.vertices[mesh.faces.ravel()].min(0), mesh.vertices[mesh.faces.ravel()].max(0)
+    near = _CUT * mesh.extent()
+    cut = set()
+    for rim in rim_loops(open_edges):
+        rim_low, rim_high = mesh.vertices[rim].min(0), mesh.vertices[rim].max(0)
+        for axis in range(3):
+            if rim_high[axis] - low[axis] < near:
+                cut.add(_SIDES[2 * axis])
+            if high[axis] - rim_low[axis] < near:
+                cut.add(_SIDES[2 * axis + 1])
+    if not cut or len(cut) == len(_SIDES):
+        return []
+    sides = ", ".join(side for side in _SIDES if side in cut)
+    return [f"the surface is cut off flat at {sides}: the object touched the edge of the grid; pass scale=0.8"]
+
+
+def _colors(parts: list[ModelPart]) -> str:
+    """What the file's colours are. A part without any has been read as all of one grey."""
+    sizes = sorted({part.texture.shape[:2] for part in parts if part.texture is not None}, reverse=True)
+    if sizes:
+        return "texture " + ", ".join(f"{width} x {height}" for height, width in sizes)
+    if any(part.colors is not None and np.ptp(part.colors, axis=0).max() > 1e-3 for part in parts):
+        return "vertex colours"
+    return "none"
+
+
+def _point(place: tuple[float, float, float]) -> str:
+    return "(" + ", ".join(f"{x:.3g}" for x in place) + ")"

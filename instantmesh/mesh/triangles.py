@@ -1,0 +1,163 @@
+"""A mesh as arrays of float64, and what its edges say.
+
+Shapes: v vertices, f faces. Edge 3 i + k is the directed edge of face i from its corner k to the next one.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from instantmesh.errors import InputError
+from instantmesh.structures import Mesh
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Triangles:
+    """What the steps of finishing work on.
+
+    Attributes:
+        vertices: (v, 3) world units.
+        faces: (f, 3) counter-clockwise seen from outside, or meant to be.
+        colors: (v, 3) sRGB in [0, 1], or None.
+    """
+
+    vertices: Array
+    faces: Indices
+    colors: Array | None = None
+
+    @classmethod
+    def of(cls, mesh: Mesh) -> "Triangles":
+        """The mesh's arrays.
+
+        Raises:
+            InputError: it has no faces.
+        """
+        if not len(mesh.faces):
+            raise InputError("the mesh has no faces")
+        colors = None if mesh.vertex_colors is None else _doubles(mesh.vertex_colors)
+        return cls(_doubles(mesh.vertices), mesh.faces.detach().cpu().numpy().astype(np.int64), colors)
+
+    def to_mesh(self, like: Mesh) -> Mesh:
+        """A `Mesh` of `like`'s precision and device."""
+        place, dtype = like.vertices.device, like.vertices.dtype
+        vertices, faces = torch.from_numpy(self.vertices), torch.from_numpy(self.faces)
+        colors = None if self.colors is None else torch.from_numpy(self.colors.clip(0, 1)).to(place, dtype)
+        return Mesh(vertices.to(place, dtype), faces.to(place), colors)
+
+    def keep(self, faces: NDArray[np.bool_]) -> "Triangles":
+        """These faces alone; the vertices stay."""
+        return replace(self, faces=self.faces[faces])
+
+    def merge(self, target: Indices) -> "Triangles":
+        """Vertex i becomes vertex `target[i]`, which is its own target; a target's colour is the mean of all its own.
+
+        Faces that name a vertex twice then are gone.
+        """
+        colors = self.colors
+        if colors is not None:
+            count = np.bincount(target, minlength=len(target)).clip(min=1)[:, None]
+            sums = [np.bincount(target, weights=channel, minlength=len(target)) for channel in colors.T]
+            colors = np.stack(sums, 1) / count
+        faces = target[self.faces]
+        whole = (faces != faces[:, [1, 2, 0]]).all(1)
+        return Triangles(self.vertices, faces[whole], colors)
+
+    def compact(self) -> "Triangles":
+        """Without the vertices that no face names; the others keep their order."""
+        used = np.zeros(len(self.vertices), bool)
+        used[self.faces] = True
+        colors = None if self.colors is None else self.colors[used]
+        return Triangles(self.vertices[used], (np.cumsum(used) - 1)[self.faces], colors)
+
+    def extent(self) -> float:
+        """The longest side of the bounding box of what the faces use."""
+        used = self.vertices[self.faces.ravel()]
+        return float(np.ptp(used, axis=0).max())
+
+    def area_vectors(self) -> Array:
+        """(f, 3) the faces' normals, as long as their areas."""
+        a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
+        return np.cross(b - a, c - a) / 2
+
+    def areas(self) -> Array:
+        """(f,) the faces' areas."""
+        return np.linalg.norm(self.area_vectors(), axis=1)
+
+    def volumes(self) -> Array:
+        """(f,) signed volumes between each face and the vertices' mean; their sum is a closed mesh's volume."""
+        corners = self.vertices[self.faces] - self.vertices[self.faces].mean((0, 1))
+        return np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """The edges of faces.
+
+    Attributes:
+        directed: (3f, 2) first and second vertex.
+        undirected: (3f,) number of the edge irrespective of its direction, 0..e-1.
+        uses: (e,) by how many faces each is used.
+        surplus: (e,) how much oftener it is used from the lower vertex to the higher than the other way; 0 in a
+            closed mesh whose faces agree about outside.
+    """
+
+    directed: Indices
+    undirected: Indices
+    uses: Indices
+    surplus: Indices
+
+    @classmethod
+    def of(cls, faces: Indices) -> "Edges":
+        """The edges of these faces."""
+        directed = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+        key = directed.min(1) * (int(faces.max(initial=0)) + 1) + directed.max(1)
+        _, undirected, uses = np.unique(key, return_inverse=True, return_counts=True)
+        sign = np.where(directed[:, 0] < directed[:, 1], 1, -1)
+        surplus = np.bincount(undirected, weights=sign, minlength=len(uses)).astype(np.int64)
+        return cls(directed, undirected, uses, surplus)
+
+    def open(self) -> Indices:
+        """(k, 2) the directed edges that one face alone uses."""
+        return self.directed[self.uses[self.undirected] == 1]
+
+    def unbalanced(self) -> Indices:
+        """(k, 2) the directed edges that more faces use in this direction than in the other, each once for every such
+        face. They always form closed loops."""
+        lower_first = self.directed[:, 0] < self.directed[:, 1]
+        here = np.where(lower_first, 1, -1) * self.surplus[self.undirected] > 0
+        order = np.flatnonzero(here)
+        edge = self.undirected[order]
+        return self.directed[order[_rank_in_group(edge) < np.abs(self.surplus[edge])]]
+
+
+def components(faces: Indices, vertex_count: int) -> Indices:
+    """(f,) the number, 0..c-1, of the component that each face belongs to: faces that share a vertex hang together."""
+    label = connected(faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel(), vertex_count)
+    return np.unique(label[faces[:, 0]], return_inverse=True)[1]
+
+
+def connected(start: Indices, end: Indices, count: int) -> Indices:
+    """(count,) labels of the sets that nodes 0..count-1 form if start[i] and end[i] hang together."""
+    from scipy.sparse import coo_matrix  # here, so that importing the package stays fast
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(start), bool), (start, end)), (count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _rank_in_group(group: Indices) -> Indices:
+    """(n,) how many earlier elements belong to the same group."""
+    order = np.argsort(group, kind="stable")
+    start = np.r_[0, np.flatnonzero(np.diff(group[order])) + 1] if len(group) else np.zeros(0, np.int64)
+    rank = np.empty(len(group), np.int64)
+    rank[order] = np.arange(len(group)) - np.repeat(start, np.diff(np.r_[start, len(group)]))
+    return rank
+
+
+def _doubles(tensor: torch.Tensor) -> Array:
+    return tensor.detach().cpu().double().numpy()
