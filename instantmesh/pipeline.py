@@ -14,7 +14,7 @@ from torch import Tensor
 from instantmesh.errors import InputError
 from instantmesh.images import prepare
 from instantmesh.loading import load_multiview, load_reconstruction
-from instantmesh.mesh.finish import Finished, Step, finish
+from instantmesh.mesh.finish import Finished, Step, check_wishes, finish
 from instantmesh.reconstruction import Reconstructor
 from instantmesh.render.preview import save_preview
 from instantmesh.structures import Cameras, Mesh, Views
@@ -133,10 +133,12 @@ class Pipeline:
 
         Raises:
             ImageError: unreadable, too small, or without foreground. EmptySurfaceError: no surface came out.
+            InputError: an argument that can't be, found before any work is done.
         """
         model = self.reconstructor.model
         if not scale > 0 or (model.single_view and scale != 1):
             raise InputError(f"scale must be positive, and 1 for single-view systems, got {scale}")
+        check_wishes(keep_components, target_faces)
         if model.single_view:
             picture = prepare(photo, background=background, background_level=model.background)
             views = posed = Views(picture[None])
@@ -192,6 +194,7 @@ class Pipeline:
         """
         if not isinstance(views, Views):
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
+        check_wishes(keep_components, target_faces)
         return self._finished(views, resolution, keep_components, target_faces, watertight).mesh
 
     def _finished(

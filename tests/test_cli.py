@@ -75,6 +75,13 @@ def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     assert code == 0
     assert 0 < (tmp_path / "coarse" / "views.obj").stat().st_size < len(first) / 2
+    code, _ = run(
+        monkeypatch, capsys, "reconstruct", tmp_path / "views.png", "-o", tmp_path / "small", "-m", "tiny",
+        "--format", "obj", "--device", "cpu", "--target-faces", 500, "--keep-components", 0.1, "--watertight",
+    )  # fmt: skip
+    assert code == 0
+    faces = [line for line in (tmp_path / "small" / "views.obj").read_text().splitlines() if line.startswith("f ")]
+    assert 450 < len(faces) < 550
 
 
 def test_compare_writes_one_picture_and_refuses_to_overwrite_it(photos, tmp_path, monkeypatch, capsys):
@@ -114,6 +121,8 @@ def test_models_lists_licences_and_sources():
         (("reconstruct", "PHOTO", "--model", "tiny"), "3 high"),
         (("generate", "PHOTO", "--model", "tiny", "--device", "quantum"), "device"),
         (("generate", "PHOTO", "--model", "tiny", "--format", "docx"), "docx"),
+        (("generate", "PHOTO", "--model", "tiny", "--target-faces", 3), "target-faces"),
+        (("generate", "PHOTO", "--model", "tiny", "--keep-components", 7), "keep-components"),
         (("compare", "nowhere.png", "--models", "tiny"), "nowhere.png"),
         (("compare", "PHOTO", "--models", " , "), "names no model"),
     ],
@@ -140,5 +149,5 @@ def test_an_output_folder_that_cannot_be_made(photos, tmp_path, monkeypatch, cap
 def test_python_dash_m_and_the_quick_start():
     done = subprocess.run([sys.executable, "-m", "instantmesh", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
-    for command in ("generate", "reconstruct", "models"):
+    for command in ("generate", "reconstruct", "inspect", "models"):
         assert command in done.stdout

@@ -126,6 +126,9 @@ def test_bad_arguments(pipeline, photo):
         pipeline(photo, seed=1, generator=torch.Generator())
     with pytest.raises(InputError):
         pipeline(photo, steps=0)
+    for wrong in ({"target_faces": 3}, {"keep_components": 2.0}):
+        with pytest.raises(InputError, match=r"4 faces|share"):
+            pipeline(photo, callback=lambda *_: pytest.fail("found too late"), **wrong)
 
 
 def test_bad_models(tmp_path, monkeypatch):
@@ -139,6 +142,35 @@ def test_bad_models(tmp_path, monkeypatch):
         Pipeline.from_pretrained("tiny", device="cuda:9" if not torch.cuda.is_available() else "nowhere")
     with pytest.raises(InputError, match="dtype"):
         Pipeline.from_pretrained("tiny", dtype="int8")
+
+
+def test_meshes_are_finished(pipeline, truth, monkeypatch):
+    views, _ = truth
+    raw = pipeline.reconstructor(views)
+    debris = 0.01 * raw.vertices[:4] + 0.9
+    dirty = Mesh(
+        torch.cat([raw.vertices, debris]),
+        torch.cat([raw.faces, len(raw.vertices) + torch.tensor([[0, 1, 2], [1, 2, 3]])]),
+        torch.cat([raw.vertex_colors, raw.vertex_colors[:4]]),
+    )
+    monkeypatch.setattr(pipeline.reconstructor, "extract", lambda field, resolution=None: dirty)
+    assert len(pipeline.reconstruct(views, keep_components=0.0).faces) == len(dirty.faces)
+    mesh = pipeline.reconstruct(views)
+    assert torch.equal(mesh.vertices, raw.vertices)
+    assert torch.equal(mesh.faces, raw.faces)
+
+
+def test_fewer_faces_and_solids(pipeline, photo):
+    full = pipeline(photo, seed=3, steps=2)
+    small = pipeline(photo, seed=3, steps=2, target_faces=1000, watertight=True)
+    assert len(full.mesh.faces) > 2000
+    assert len(small.mesh.faces) == pytest.approx(1000, abs=20)
+    assert [str(step).split(":")[0] for step in small.steps] == ["cleaned", "simplified", "watertight"]
+    assert [str(step).split(":")[0] for step in full.steps] == ["cleaned"]
+    assert instantmesh.report(small.mesh).watertight
+    field = pipeline.reconstructor.encode(full.views)  # its colours, read where the full mesh is nearest
+    expected = field.colors(small.mesh.vertices).clamp(0, 1)
+    assert float((small.mesh.vertex_colors - expected).abs().mean()) < 0.02
 
 
 def test_a_field_without_a_surface(pipeline, truth):

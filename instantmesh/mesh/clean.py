@@ -68,9 +68,8 @@ def clean(mesh: Mesh, *, keep_components: float = 1.0, largest_hole: float = 0.1
     Raises:
         InputError: a share outside [0, 1], or nothing is left: the mesh has no face with an area.
     """
-    for name, share in (("keep_components", keep_components), ("largest_hole", largest_hole)):
-        if not 0 <= share <= 1:
-            raise InputError(f"{name} is a share and must lie in [0, 1], got {share}")
+    check_share("keep_components", keep_components)
+    check_share("largest_hole", largest_hole)
     welded = _with_area(weld(Triangles.of(mesh)).compact())
     unique = remove_duplicates(welded)
     sound = _with_area(remove_duplicates(remove_degenerate(unique)))
@@ -87,6 +86,12 @@ def clean(mesh: Mesh, *, keep_components: float = 1.0, largest_hole: float = 0.1
         turned_faces=int((main.faces != turned.faces).any(1).sum()),
         closed_holes=hole_count,
     )
+
+
+def check_share(name: str, share: float) -> None:
+    """Raises InputError where `share` isn't in [0, 1]."""
+    if not 0 <= share <= 1:
+        raise InputError(f"{name} is a share and must lie in [0, 1], got {share}")
 
 
 def _with_area(mesh: Triangles) -> Triangles:

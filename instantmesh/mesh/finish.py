@@ -3,8 +3,8 @@
 import logging
 from dataclasses import dataclass
 
-from instantmesh.mesh.clean import CleanReport, clean
-from instantmesh.mesh.simplify import ColorField, SimplifyReport, simplify
+from instantmesh.mesh.clean import CleanReport, check_share, clean
+from instantmesh.mesh.simplify import ColorField, SimplifyReport, check_target, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
 from instantmesh.structures import Mesh
 
@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 Step = CleanReport | SimplifyReport | WatertightReport
 
-_A_PART = 0.05  # a dropped component with this share of the main one's area may have been meant
+_A_PART = 0.01  # a dropped component with this share of the main one's area may have been meant
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +29,17 @@ class Finished:
 
     def __str__(self) -> str:
         return "\n".join(str(step) for step in self.steps)
+
+
+def check_wishes(keep_components: float, target_faces: int | None) -> None:
+    """Refuse what can't be done before a mesh is made.
+
+    Raises:
+        InputError: a share outside [0, 1], or fewer than 4 faces.
+    """
+    check_share("keep_components", keep_components)
+    if target_faces is not None:
+        check_target(target_faces)
 
 
 def finish(
@@ -56,7 +67,7 @@ def finish(
     steps: list[Step] = [cleaned]
     if cleaned.dropped_share >= _A_PART:
         _log.warning(
-            "dropped a loose part with %.0f%% of the main part's area; pass keep_components=%.2g to keep it",
+            "dropped a loose part with %.1f%% of the main part's area; pass keep_components=%.2g to keep it",
             100 * cleaned.dropped_share,
             0.9 * cleaned.dropped_share,
         )

@@ -73,8 +73,7 @@ def simplify(
     Raises:
         InputError: fewer than 4 faces are wanted, or the mesh has no face with an area.
     """
-    if target_faces < 4:
-        raise InputError(f"the smallest closed mesh has 4 faces, got target_faces={target_faces}")
+    check_target(target_faces)
     full = Triangles.of(mesh)
     if not full.areas().sum() > 0:
         raise InputError("the mesh has no face with an area")
@@ -95,6 +94,12 @@ def simplify(
         floor_reached=floor_reached,
     )
     return comparison.colored(small, mesh, color_field), report
+
+
+def check_target(target_faces: int) -> None:
+    """Raises InputError where `target_faces` is less than 4."""
+    if target_faces < 4:
+        raise InputError(f"the smallest closed mesh has 4 faces, got target_faces={target_faces}")
 
 
 class _Comparison:

@@ -35,7 +35,7 @@ def test_the_largest_component_stays_and_the_threshold_is_a_share_of_its_area():
 def test_dropping_a_large_part_is_told(caplog):
     with caplog.at_level(logging.WARNING):
         finish(joined(sphere(1.0), sphere(0.5, centre=(3.0, 0, 0))))
-    assert "25% of the main part's area; pass keep_components=0.23" in caplog.text
+    assert "25.0% of the main part's area; pass keep_components=0.23" in caplog.text
 
 
 def test_vertices_at_one_place_become_one_with_their_mean_colour():
