@@ -19,7 +19,7 @@ from instantmesh.multiview.latent_space import encode_painted
 from instantmesh.multiview.pretrained import processor_class
 from instantmesh.multiview.reference_attention import predict_with_reference
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline, on_white
-from instantmesh.training.small_zero123plus import SmallModelConfig, SmallZero123Plus, empty_prompt_tokenizer
+from instantmesh.training.painting_networks import SmallModelConfig, empty_prompt_tokenizer, small_networks
 
 PIXEL_TOLERANCE = 1e-5
 PREFIX = "zero123plus_tiny"
@@ -42,7 +42,7 @@ def reference_pipeline(folder: Path, expected: dict[str, Tensor]) -> Zero123Plus
         for name in ("feature_extractor_clip", "feature_extractor_vae")
     }
     channels, prompt_tokens = config["unet"]["cross_attention_dim"], len(expected["pipe.ramping_coefficients"])
-    text = SmallZero123Plus(
+    text = small_networks(
         SmallModelConfig(
             block_out_channels=(8, 16), head_channels=8, embedding_channels=channels, prompt_tokens=prompt_tokens
         )

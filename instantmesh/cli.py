@@ -6,7 +6,7 @@ import time
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
@@ -14,6 +14,9 @@ from tqdm import tqdm
 from instantmesh.data_cli import data
 from instantmesh.errors import InputError, InstantMeshError, OutputError
 from instantmesh.files.pictures import PICTURE_ENDINGS
+
+if TYPE_CHECKING:
+    from instantmesh.structures import Views
 
 app = typer.Typer(
     help="From a picture to a 3D mesh.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -113,7 +116,12 @@ def generate(
 
 @app.command()
 def reconstruct(
-    views: Annotated[Path, typer.Argument(help="A 3 x 2 picture of the six views, or a folder with cameras.json.")],
+    views: Annotated[
+        Path,
+        typer.Argument(
+            help="Six views in one picture (3 rows, 2 columns); a folder with cameras.json, or of a rendered object."
+        ),
+    ],
     out: Out,
     model: ModelName = "instant-mesh-large",
     resolution: Resolution = None,
@@ -129,12 +137,11 @@ def reconstruct(
     """Make a mesh and a preview picture from views that exist already."""
     from instantmesh.pipeline import Pipeline
     from instantmesh.render.preview import save_preview
-    from instantmesh.view_files import read_views
 
     target = _Targets(out, views.stem, mesh_format.value)
     _check_out(out)
     target.check(overwrite)
-    posed = read_views(views)
+    posed = _read_views(views)
     pipeline = Pipeline.from_pretrained(
         model, device=device, cache_dir=cache_dir, local_files_only=local_files_only, multiview=False
     )
@@ -234,6 +241,18 @@ class _Targets:
         for path in (self.mesh, self.views, self.preview):
             if path.exists() and not overwrite:
                 raise OutputError(f"{path} exists; pass --overwrite to replace it")
+
+
+def _read_views(source: Path) -> "Views":
+    """Views as `view_files` reads them, or the first six of an object that `instantmesh data render` made."""
+    from instantmesh.data import layout
+    from instantmesh.structures import Views
+    from instantmesh.view_files import read_views
+
+    if not (source / layout.CAMERAS).is_file():
+        return read_views(source)
+    rendered = layout.read_object(source, range(6))
+    return Views(rendered.images, rendered.cameras)
 
 
 def _pictures(sources: list[Path]) -> list[Path]:

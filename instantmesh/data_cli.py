@@ -93,7 +93,9 @@ def check(
     report = checking.check(root.resolve(), workers or os.cpu_count() or 1)
     for finding in report.findings:
         typer.echo(finding)
-    _say(f"{report.objects} objects, {report.view_count} views each, {report.size_px} x {report.size_px} pixels")
+    found = f"{len(report.findings)} findings" if report.findings else "nothing found"
+    size = f"{report.size_px} x {report.size_px} pixels"
+    _say(f"{report.objects} objects, {report.view_count} views each, {size}: {found}" + (f"; {sheet}" if sheet else ""))
     if report.findings:
         raise InputError(
             f"findings in {len({finding.name for finding in report.findings})} of {report.objects} objects"

@@ -106,6 +106,12 @@ def load_multiview(
         base = hub.fetch_part(model.part("diffusion"), cache_dir, local_files_only)
     elif (folder / "multiview").is_dir():
         base = folder / "multiview"
+    elif (folder / "reconstruction").is_dir():
+        raise MissingFileError(
+            f"{folder} holds a reconstruction model alone: it turns views into meshes (multiview=False; `instantmesh"
+            f" reconstruct`). For photos, copy a multiview/ folder into it, as there is in"
+            f" {hub.asset_folder('weights') / 'tiny'}"
+        )
     else:
         base, unet_file = folder / BASE_DIFFUSION_FOLDER, folder / WHITE_UNET_FILE
         missing = [str(path) for path in (base, unet_file) if not path.exists()]
@@ -120,6 +126,8 @@ def _folder(name: str) -> Path | None:
     path = Path(name).expanduser()
     if path.is_dir():
         return path
+    if len(path.parts) > 1 or name.startswith("~"):
+        raise MissingFileError(f"there is no folder {name}")
     if name in hub.MODELS and any(part.role == "embedded" for part in hub.MODELS[name].parts):
         return hub.asset_folder("weights") / name
     return None
@@ -136,6 +144,8 @@ def _identified_config(official: dict[str, Tensor], checkpoint: Path) -> Reconst
 def _single_checkpoint(folder: Path) -> Path:
     found = sorted(folder.glob("instant_*.ckpt")) + sorted(folder.glob("instant_*.safetensors"))
     if len(found) != 1:
+        if (folder / "checkpoint.pt").is_file():
+            raise MissingFileError(f"the training run in {folder} isn't finished: run its command again")
         listed = ", ".join(path.name for path in found) or "none"
         raise MissingFileError(
             f"{folder} is no model folder: it needs reconstruction/ and multiview/, or one instant_*.ckpt (found"

@@ -41,7 +41,9 @@ class StoredObjects(ABC):
 
     def __init__(self, names: Sequence[str], where: Path) -> None:
         if not names:
-            raise InputError(f"{where} holds no objects")
+            if not where.is_dir():
+                raise InputError(f"there is no folder {where}")
+            raise InputError(f"{where} holds no rendered objects; `instantmesh data render` makes them of models")
         self.names = list(names)
 
     @abstractmethod

@@ -96,7 +96,7 @@ def render_models(
             progress.update()
             if reason is not None:
                 failures.append(Failure(model.name, str(model.path), reason))
-                progress.write(f"{model.path}: {reason}", file=sys.stderr)
+                progress.write(reason if str(model.path) in reason else f"{model.path}: {reason}", file=sys.stderr)
                 with (out / "failures.jsonl").open("a") as file:
                     file.write(json.dumps(asdict(failures[-1])) + "\n")
     objects = object_names(out)

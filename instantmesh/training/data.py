@@ -35,7 +35,9 @@ def open_data(config: DataConfig, layout: Literal["random", "diffusion"]) -> Obj
         ConfigError: the configuration names none, or two kinds.
         InputError: there is no data set in the folder.
     """
-    if (config.folder is None) == (config.procedural is None):
+    if config.folder is not None and config.procedural is not None:
+        raise ConfigError("data has a folder and procedural shapes: set data.folder=null or data.procedural=null")
+    if config.folder is None and config.procedural is None:
         raise ConfigError("data needs a folder, or procedural: unions or zero")
     if config.procedural is None:
         from instantmesh.data.reading import open_source

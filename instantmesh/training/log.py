@@ -28,6 +28,13 @@ class RunLog:
         tensorboard = backends.load("torch.utils.tensorboard")
         self._board = tensorboard.SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
+    def beginning(self, step: int, steps: int, log_steps: int) -> None:
+        """Say where the run starts; nothing is written."""
+        if step >= steps:
+            logger.info("the run has its %d steps already", step)
+        else:
+            logger.info("step %d of %d; losses every %d steps", step, steps, log_steps)
+
     def numbers(self, step: int, rate: float, seconds_per_step: float, losses: dict[str, float]) -> None:
         """Mean losses since the last entry. The file has all digits, so that runs can be compared."""
         record = {"step": step, "learning_rate": rate, "seconds_per_step": round(seconds_per_step, 4), **losses}

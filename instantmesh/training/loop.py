@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from instantmesh.errors import ConfigError, InstantMeshError
 from instantmesh.training.checkpoint import Progress, load_checkpoint, save_checkpoint, whole
@@ -72,13 +73,13 @@ def train(
         if step % loop.log_steps == 0 or step == optimiser.steps:
             run.log_numbers(window.mean(run.accelerator), (now - logged) / window.steps)
             logged, window = now, _Window()
-            # The main process's clock decides for all: they save and stop at the same step.
-            out_of_time, save_now = run.agreed(now > deadline, now - saved > 60 * loop.checkpoint_minutes)
-            if out_of_time:
-                break
-            if save_now:
-                run.save()
-                saved = now
+        # The main process's clock decides for all: they save and stop at the same step.
+        out_of_time, save_now = run.agreed(now > deadline, now - saved > 60 * loop.checkpoint_minutes)
+        if out_of_time:
+            break
+        if save_now:
+            run.save()
+            saved = now
     run.save()
     return run.finish()
 
@@ -103,6 +104,11 @@ class _Run:
         self.average = {name: x.detach().clone() for name, x in self._inner.state_dict().items()}
         self.progress = load_checkpoint(out, loop.seed, self.model, self.steppers, self.average)
         self._log = RunLog(out, self.progress.step) if self.accelerator.is_main_process else None
+        if self._log is not None:
+            self._log.beginning(self.progress.step, optimiser.steps, loop.log_steps)
+        self._bar = tqdm(
+            total=optimiser.steps, initial=self.progress.step, unit="step", disable=None if self._log else True
+        )
 
     @property
     def _inner(self) -> Any:
@@ -128,6 +134,7 @@ class _Run:
         for stepper in self.steppers:
             stepper.step()
         self.progress.step += 1
+        self._bar.update()
         self.progress.samples += self.loop.batch_size
         self._update_average(min(self.loop.average_decay, self.progress.step / (self.progress.step + 10)))
         return sums
@@ -177,6 +184,8 @@ class _Run:
 
     def agreed(self, *flags: bool) -> list[bool]:
         """The main process's flags, on all processes."""
+        if self.accelerator.num_processes == 1:
+            return list(flags)
         mine = torch.tensor(flags, dtype=torch.float32, device=self.accelerator.device)
         share = mine if self.accelerator.is_main_process else torch.zeros_like(mine)
         total = self.accelerator.reduce(share, reduction="sum")
@@ -198,6 +207,7 @@ class _Run:
     def finish(self) -> dict[str, Tensor] | None:
         """The moving average, on the main process."""
         average = {name: whole(tensor) for name, tensor in self.average.items()}
+        self._bar.close()
         if self._log is not None:
             self._log.close()
         self.accelerator.wait_for_everyone()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from instantmesh import hub
 from instantmesh.config import InstantMeshConfig
-from instantmesh.errors import MissingFileError
+from instantmesh.errors import CheckpointError, MissingFileError
 from instantmesh.loading import find_reconstruction
 from instantmesh.lrm.heads import RadianceHead, SurfaceHead, raw_density
 from instantmesh.lrm.instantmesh import InstantMesh
@@ -46,7 +46,7 @@ def start_radiance_field(model: InstantMesh, start: str) -> None:
     """
     tensors = checkpoint_tensors(start)
     if _OPENLRM_MARK not in tensors:
-        _load_whole(model, tensors)
+        _load_whole(model, tensors, start)
         return
     transfer = take_openlrm(model, tensors)
     _log.info(
@@ -62,13 +62,13 @@ def start_surface(model: InstantMesh, start: str) -> None:
     """
     tensors = checkpoint_tensors(start)
     if _RADIANCE_MARK not in tensors:
-        _load_whole(model, tensors)
+        _load_whole(model, tensors, start)
         return
     config = model.config
     assert isinstance(config, InstantMeshConfig)
     with torch.device("meta"):
         radiance = InstantMesh(config.model_copy(update={"representation": "nerf"}))
-    _check(radiance, tensors)
+    _check(radiance, tensors, start)
     radiance.load_official(tensors)
     take_radiance_field(model, radiance)
 
@@ -175,14 +175,17 @@ def _take(model: InstantMesh, values: Mapping[str, Tensor]) -> Transfer:
     return Transfer(tuple(values), tuple(name for name in model.state_dict() if name not in values))
 
 
-def _load_whole(model: InstantMesh, tensors: dict[str, Tensor]) -> None:
-    _check(model, tensors)
+def _load_whole(model: InstantMesh, tensors: dict[str, Tensor], start: str) -> None:
+    _check(model, tensors, start)
     state = from_official(tensors, model.state_dict(), model.official_names)
     model.load_state_dict(state)
 
 
-def _check(model: InstantMesh, tensors: Mapping[str, Tensor]) -> None:
-    hub.check_state_dict(tensors, {name: tuple(x.shape) for name, x in model.official_state().items()})
+def _check(model: InstantMesh, tensors: Mapping[str, Tensor], start: str) -> None:
+    try:
+        hub.check_state_dict(tensors, {name: tuple(x.shape) for name, x in model.official_state().items()})
+    except CheckpointError as error:
+        raise CheckpointError(f"can't start from {start}: {error}") from error
 
 
 def _parts(names: tuple[str, ...]) -> str:

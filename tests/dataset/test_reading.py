@@ -106,7 +106,7 @@ def test_incomplete_folders_are_no_objects(copy: Path, tmp_path: Path):
     (copy / "zebra" / "000.png").unlink()
     (copy / "apple").rename(copy / ".apple-x1")
     assert open_source(copy).names == NAMES[1:2]
-    with pytest.raises(InputError, match="holds no objects"):
+    with pytest.raises(InputError, match="there is no folder"):
         open_source(tmp_path / "nowhere")
 
 

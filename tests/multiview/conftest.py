@@ -12,7 +12,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from instantmesh.multiview.pretrained import processor_class
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
-from instantmesh.training.small_zero123plus import SmallModelConfig, SmallZero123Plus, empty_prompt_tokenizer
+from instantmesh.training.painting_networks import SmallModelConfig, empty_prompt_tokenizer, small_networks
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def pipeline(golden_folder: Path, golden_config: dict, golden: dict[str, Tensor]
     }
     pipeline = Zero123PlusPipeline(
         vae=vae.eval(),
-        text_encoder=SmallZero123Plus(sizes).text_encoder.eval(),
+        text_encoder=small_networks(sizes).text_encoder.eval(),
         tokenizer=empty_prompt_tokenizer(77),
         unet=unet.eval(),
         scheduler=EulerAncestralDiscreteScheduler(**golden_config["scheduler"]),

@@ -9,11 +9,8 @@ import trimesh
 from typer.testing import CliRunner
 
 from instantmesh import Pipeline, cli
-from instantmesh.cameras import six_view_cameras
-from instantmesh.data.models import load_model
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.errors import MissingFileError
 from instantmesh.hub import asset_folder
-from instantmesh.structures import Views
 from instantmesh.training.stages import read_config, stage_kind
 
 
@@ -60,12 +57,11 @@ def test_from_models_to_a_fine_tuned_model(models: Path, tmp_path: Path):
     assert (tmp_path / "mine" / "log.jsonl").read_text().count("\n") == 6
     assert loss_of("tiny", config, small) > 1.05 * loss_of(str(tmp_path / "mine"), config, small)
 
-    surface = load_model(models / "box.glb")
-    images = ObjectRenderer(surface).views(six_view_cameras(), 64).images
-    Views(images, six_view_cameras()).save(tmp_path / "views.png")
-    command("reconstruct", tmp_path / "views.png", "-o", tmp_path / "out", "--model", tmp_path / "mine")
-    mesh = trimesh.load_mesh(tmp_path / "out" / "views.glb")
+    command("reconstruct", tmp_path / "views" / "box", "-o", tmp_path / "out", "--model", tmp_path / "mine")
+    mesh = trimesh.load_mesh(tmp_path / "out" / "box.glb")
     assert len(mesh.faces) > 100
+    with pytest.raises(MissingFileError, match="holds a reconstruction model alone"):
+        Pipeline.from_pretrained(str(tmp_path / "mine"), device="cpu")
     before = Pipeline.from_pretrained("tiny", device="cpu", multiview=False)
     after = Pipeline.from_pretrained(str(tmp_path / "mine"), device="cpu", multiview=False)
     state = before.reconstructor.model.state_dict()

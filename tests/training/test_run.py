@@ -78,9 +78,10 @@ def test_wrong_overrides_say_what_is_wrong(override: str, message: str):
 
 
 def test_data_is_a_folder_or_procedural():
-    for config in (DataConfig(), DataConfig(folder="x", procedural="zero")):
-        with pytest.raises(ConfigError, match="data needs a folder, or procedural"):
-            open_data(config, "random")
+    with pytest.raises(ConfigError, match="data needs a folder, or procedural"):
+        open_data(DataConfig(), "random")
+    with pytest.raises(ConfigError, match=r"set data\.folder=null"):
+        open_data(DataConfig(folder="x", procedural="zero"), "random")
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +99,17 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, small_model) -> Path:
     return folder
 
 
-def test_the_command_trains_goes_on_and_leaves_a_model(small_run: Path, tmp_path: Path):
+def test_the_command_trains_goes_on_and_leaves_a_model(
+    small_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     command = ["train", str(small_run / "small.yaml"), "-o", str(tmp_path / "run")]
     result = CliRunner().invoke(cli.app, command)
     assert result.exit_code == 0, result.output
+    caplog.clear()
     result = CliRunner().invoke(cli.app, [*command, "optimiser.steps=5"])
     assert result.exit_code == 0, result.output
+    assert "changed since the run began: optimiser.steps: 3 -> 5" in caplog.text
+    assert "step 3 of 5" in caplog.text
     assert (tmp_path / "run" / "log.jsonl").read_text().count("\n") == 5
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["optimiser"]["steps"] == 5
     assert list((tmp_path / "run" / "tensorboard").iterdir())

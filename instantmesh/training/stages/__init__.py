@@ -46,4 +46,5 @@ def read_config(path: str | PathLike[str], overrides: Sequence[str] = ()) -> Sta
         ConfigError: unreadable, an unknown stage or key, or a value out of range.
     """
     values = read_stage_mapping(path, overrides)
-    return parse_config(values, stage_kind(values["stage"]).config, source=str(path))
+    source = " with ".join([str(path), *([", ".join(overrides)] if overrides else [])])
+    return parse_config(values, stage_kind(values["stage"]).config, source=source)
