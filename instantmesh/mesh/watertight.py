@@ -1,7 +1,7 @@
 """Shells that can be printed: closed, every edge between two faces, overlapping parts united."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,11 @@ from instantmesh.errors import InputError
 from instantmesh.mesh.degenerate import remove_degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import close_loops, rim_loops
 from instantmesh.mesh.triangles import Edges, Triangles, components
-from instantmesh.mesh.winding import orient
+from instantmesh.mesh.winding import orient, turn_outward
 from instantmesh.mesh.words import joined, number
 from instantmesh.structures import Mesh
+
+_GAP = 1e-5  # between sheets that touch, in terms of the mesh's longest side: a hundred times float32's rounding
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,18 @@ def make_watertight(mesh: Mesh) -> tuple[Mesh, WatertightReport]:
     """The solid that the mesh encloses, for printing: each edge lies between exactly two faces, and it has a volume.
 
     All holes are closed, whatever their size, by fans; parts that overlap become one, cavities are filled, colours go
-    along. Vertices where two sheets touch are there once for each. Parts of a single component that cut through each
-    other stay so.
+    along. Where sheets touch in a line or a point they are drawn apart by 1e-5 of the mesh's longest side. Parts of a
+    single component that cut through each other stay so.
 
     Raises:
-        InputError: the mesh encloses nothing, as a sheet does.
+        InputError: the mesh encloses nothing, as a sheet does; or its faces hang together in a way that manifold3d
+            refuses (of soups of random triangles 4 % are like that).
     """
     triangles = orient(remove_degenerate(remove_duplicates(weld(Triangles.of(mesh)).compact())))
     loops = rim_loops(Edges.of(triangles.faces).unbalanced())
-    closed = orient(close_loops(triangles, loops))
+    closed = close_loops(triangles, loops)
     component = components(closed.faces, len(closed.vertices))
+    closed = turn_outward(closed, component)
     parts = [closed.keep(component == label).compact() for label in range(component.max() + 1)]
     volumes = [float(part.volumes().sum()) for part in parts]
     solids = [_solid(part) for part, volume in zip(parts, volumes, strict=True) if volume > 0]
@@ -62,7 +66,7 @@ def make_watertight(mesh: Mesh) -> tuple[Mesh, WatertightReport]:
     if solid is None or not solid.volume() > 0:
         raise InputError("the mesh encloses no volume, so it can't be made a solid")
     report = WatertightReport(len(loops), len(solids), sum(volume < 0 for volume in volumes), solid.volume())
-    return _triangles(solid, mesh).to_mesh(mesh), report
+    return _drawn_apart(_triangles(solid, mesh)).to_mesh(mesh), report
 
 
 def _solid(part: Triangles) -> Any:
@@ -76,6 +80,20 @@ def _solid(part: Triangles) -> Any:
     if solid.status() != manifold3d.Error.NoError:
         raise InputError(f"the mesh can't be made a solid: manifold3d says {solid.status().name}")
     return solid
+
+
+def _drawn_apart(mesh: Triangles) -> Triangles:
+    """Vertices that share a place with another one move inward; else programs that read the file would join them."""
+    _, group, count = np.unique(mesh.vertices, axis=0, return_inverse=True, return_counts=True)
+    touching = count[group.ravel()] > 1
+    if not touching.any():
+        return mesh
+    normals = np.zeros_like(mesh.vertices)
+    for corner in mesh.faces.T:
+        np.add.at(normals, corner, mesh.area_vectors())
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    inward = -_GAP * mesh.extent() * normals / np.maximum(lengths, 1e-300)
+    return replace(mesh, vertices=mesh.vertices + np.where(touching[:, None], inward, 0))
 
 
 def _united(solids: Sequence[Any]) -> Any:

@@ -27,6 +27,14 @@ def orient(mesh: Triangles) -> Triangles:
     return _turn(mesh, _inward(mesh, patch))
 
 
+def turn_outward(mesh: Triangles, component: Indices) -> Triangles:
+    """Turn whole closed components over that face inward and are no cavities."""
+    wrong = _patch_volumes(mesh, component) < 0
+    for number in np.flatnonzero(wrong):
+        wrong[number] = not _enclosed(mesh, component == number)
+    return _turn(mesh, wrong[component])
+
+
 def _agreement(mesh: Triangles) -> tuple[Indices, NDArray[np.bool_]]:
     """(f,) the patch that each face belongs to, and whether it is to be turned over to agree with most of its patch."""
     edges, n = Edges.of(mesh.faces), len(mesh.faces)
@@ -45,8 +53,7 @@ def _agreement(mesh: Triangles) -> tuple[Indices, NDArray[np.bool_]]:
 def _inward(mesh: Triangles, patch: Indices) -> NDArray[np.bool_]:
     """(f,) whether a face belongs to a patch that faces inward and should not."""
     edges = Edges.of(mesh.faces)
-    closed = np.ones(patch.max() + 1, bool)
-    closed[patch[np.flatnonzero(edges.surplus[edges.undirected]) // 3]] = False
+    closed = _closed(edges, patch)
     volume, area = _patch_volumes(mesh, patch), np.bincount(patch, weights=mesh.areas())
     wrong = volume < np.where(closed, 0.0, -_BULGE * area**1.5)
     disagree = (edges.uses == 2) & (edges.surplus != 0)  # still, so there is no consistent orientation
@@ -54,6 +61,16 @@ def _inward(mesh: Triangles, patch: Indices) -> NDArray[np.bool_]:
     for number in np.flatnonzero(wrong & closed):
         wrong[number] = not _enclosed(mesh, patch == number)
     return wrong[patch]
+
+
+def _closed(edges: Edges, patch: Indices) -> NDArray[np.bool_]:
+    """(p,) whether a patch, taken alone, runs along each of its edges as often in one direction as in the other."""
+    of_edge = np.repeat(patch, 3)
+    _, group = np.unique(of_edge * len(edges.uses) + edges.undirected, return_inverse=True)
+    surplus = np.bincount(group, weights=np.where(edges.directed[:, 0] < edges.directed[:, 1], 1, -1))
+    closed = np.ones(int(patch.max()) + 1, bool)
+    closed[of_edge[surplus[group] != 0]] = False
+    return closed
 
 
 def _patch_volumes(mesh: Triangles, patch: Indices) -> Array:

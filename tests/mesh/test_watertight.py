@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from instantmesh import InputError, Mesh, finish, make_watertight, report
+from instantmesh import InputError, Mesh, clean, finish, make_watertight, report
 from tests.mesh.shapes import color_at, colored, cube, joined, sphere, volume, with_faces
 
 
@@ -56,6 +58,33 @@ def test_three_faces_at_an_edge_still_give_a_solid():
     solid, done = make_watertight(wall)
     assert done.volume == pytest.approx(1.0, abs=1e-5)
     assert report(solid).open_edges == 0
+
+
+def test_sheets_that_touch_are_drawn_apart():
+    """Two cubes that share an edge, as one component: four faces would meet there."""
+    one, other = cube(), cube(centre=(1.0, 1.0, 0.0))
+    touching, _ = clean(joined(one, other), keep_components=0.0)
+    assert report(touching).crowded_edges == 1
+    solid, done = make_watertight(touching)
+    now = report(solid)
+    assert (now.watertight, now.crowded_edges) == (True, 0)
+    assert now.volume == pytest.approx(2, abs=1e-3)
+    assert done.volume == pytest.approx(2)
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_what_comes_out_is_closed_whatever_went_in(seed):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(4, 14))
+    soup = colored(rng.normal(size=(count, 3)), rng.integers(0, count, (int(rng.integers(2, 40)), 3)))
+    try:
+        solid, done = make_watertight(soup)
+    except InputError:  # a sheet, or too tangled
+        return
+    now = report(solid)
+    assert (now.open_edges, now.turned_edges) == (0, 0)
+    assert done.volume > 0
 
 
 def test_finish_does_it_last():
