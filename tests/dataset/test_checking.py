@@ -207,7 +207,7 @@ def test_the_command_ends_with_an_error_and_draws_a_sheet(copy: Path, tmp_path: 
     assert sheet.shape == (3 * 110, 12 * 96, 3)
     assert (sheet[110 + 14 : 220] == 255).all()  # nothing to show of the bench
     assert (sheet[14 + 48, 96:192] < 250).any()
-    with pytest.raises(InputError, match="holds no rendered objects|there is no folder"):
+    with pytest.raises(InputError, match=r"holds no rendered objects|there is no folder"):
         check(tmp_path / "nowhere", 1)
 
 
