@@ -25,7 +25,7 @@ from instantmesh.errors import InputError
 
 @dataclass(frozen=True)
 class ProceduralDataset:
-    """Memory-mapped arrays of the module's layout."""
+    """The arrays of the module's layout, in memory: random rows of mapped files are slow."""
 
     seeds: NDArray[np.int64]
     pictures: NDArray[np.uint8]
