@@ -25,7 +25,7 @@ def _require_unit_range(name: str, tensor: Tensor) -> None:
     if tensor.numel() and (float(tensor.min()) < -1e-4 or float(tensor.max()) > 1 + 1e-4):
         raise InputError(
             f"{name} must lie in [0, 1], found [{float(tensor.min()):.3g}, {float(tensor.max()):.3g}]"
-            " (divide 8-bit pictures by 255)"
+            + ("" if name == "uv" else " (divide 8-bit pictures by 255)")
         )
 
 
@@ -131,6 +131,38 @@ class Views:
 
 
 @dataclass(frozen=True, eq=False)
+class Texture:
+    """A picture laid over a mesh.
+
+    The faces' corners have places of their own in it, so vertices needn't be split where the surface was cut open.
+
+    Attributes:
+        image: (3, h, w) float in [0, 1], sRGB.
+        uv: (f, 3, 2) float in [0, 1], where each face's three corners lie: (0, 0) is the picture's upper left corner,
+            u runs right and v down (as in glTF), the pixel (i, j) has its centre at ((j + 0.5) / w, (i + 0.5) / h).
+
+    Raises:
+        InputError: wrong shapes or ranges, values that aren't finite.
+    """
+
+    image: Float[Tensor, "3 h w"]
+    uv: Float[Tensor, "f 3 2"]
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[0] != 3 or 0 in self.image.shape:
+            raise InputError(f"a texture's image must be (3, h, w), got {tuple(self.image.shape)}")
+        if self.uv.ndim != 3 or self.uv.shape[1:] != (3, 2):
+            raise InputError(f"a texture's uv must be (f, 3, 2), got {tuple(self.uv.shape)}")
+        for name, tensor in (("image", self.image), ("uv", self.uv)):
+            _require_finite(name, tensor)
+            _require_unit_range(name, tensor)
+
+    def to(self, device: torch.device | str) -> "Texture":
+        """The same texture on `device`."""
+        return Texture(self.image.to(device), self.uv.to(device))
+
+
+@dataclass(frozen=True, eq=False)
 class Mesh:
     """A triangle mesh in the project's world frame (+z up, front at +x).
 
@@ -138,6 +170,7 @@ class Mesh:
         vertices: (v, 3) float, world units.
         faces: (f, 3) int64, counter-clockwise seen from outside.
         vertex_colors: (v, 3) float in [0, 1], sRGB, or None.
+        texture: laid over the faces, or None. Where there is one, it is what is shown and written.
 
     Raises:
         InputError: wrong shapes, values that aren't finite, indices out of range.
@@ -146,6 +179,7 @@ class Mesh:
     vertices: Float[Tensor, "v 3"]
     faces: Int[Tensor, "f 3"]
     vertex_colors: Float[Tensor, "v 3"] | None = None
+    texture: Texture | None = None
 
     def __post_init__(self) -> None:
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3:
@@ -162,11 +196,14 @@ class Mesh:
                 )
             _require_finite("vertex_colors", self.vertex_colors)
             _require_unit_range("vertex_colors", self.vertex_colors)
+        if self.texture is not None and len(self.texture.uv) != len(self.faces):
+            raise InputError(f"the texture has places for {len(self.texture.uv)} faces, the mesh has {len(self.faces)}")
 
     def to(self, device: torch.device | str) -> "Mesh":
         """The same mesh on `device`."""
         colors = None if self.vertex_colors is None else self.vertex_colors.to(device)
-        return Mesh(self.vertices.to(device), self.faces.to(device), colors)
+        texture = None if self.texture is None else self.texture.to(device)
+        return Mesh(self.vertices.to(device), self.faces.to(device), colors, texture)
 
     def vertex_normals(self) -> Float[Tensor, "v 3"]:
         """Unit normals per vertex: the area-weighted mean of its faces' normals (differentiable)."""

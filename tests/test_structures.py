@@ -9,7 +9,7 @@ import torch
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import CameraError, InputError, OutputError
 from instantmesh.images import open_image
-from instantmesh.structures import Cameras, Mesh, Views
+from instantmesh.structures import Cameras, Mesh, Texture, Views
 
 
 @pytest.fixture
@@ -114,3 +114,26 @@ def test_vertex_normals_weigh_faces_by_area_and_have_gradients():
     assert vertices.grad is not None
     assert bool(torch.isfinite(vertices.grad).all())
     assert bool(vertices.grad.any())
+
+
+@pytest.mark.parametrize(
+    ("image", "uv", "message"),
+    [
+        (torch.zeros(4, 4, 3), torch.zeros(1, 3, 2), "image must be"),
+        (torch.zeros(3, 4, 4), torch.zeros(3, 2), "uv must be"),
+        (torch.zeros(3, 4, 4), torch.full((1, 3, 2), 1.5), "uv must lie in"),
+        (torch.full((3, 4, 4), 255.0), torch.zeros(1, 3, 2), "divide 8-bit"),
+        (torch.zeros(3, 4, 4), torch.full((1, 3, 2), float("nan")), "finite"),
+    ],
+)
+@pytest.mark.usefixtures("as_users_run_it")
+def test_wrong_textures(image: torch.Tensor, uv: torch.Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Texture(image, uv)
+
+
+def test_a_texture_has_places_for_every_face() -> None:
+    triangle = torch.eye(3), torch.tensor([[0, 1, 2]])
+    texture = Texture(torch.zeros(3, 4, 4), torch.zeros(2, 3, 2))
+    with pytest.raises(InputError, match="places for 2 faces, the mesh has 1"):
+        Mesh(*triangle, None, texture)

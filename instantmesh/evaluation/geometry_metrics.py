@@ -4,7 +4,7 @@ Each mesh is moved and scaled into [-1, 1]^3, 16,000 points are drawn uniformly 
 neighbours between the two sets give the Chamfer distance and the F-score.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -38,7 +38,7 @@ def normalise_to_cube(mesh: Mesh) -> Mesh:
         InputError: no face, or all its vertices in one point.
     """
     centre, half_side = bounding_cube(mesh)
-    return Mesh((mesh.vertices - centre) / half_side, mesh.faces, mesh.vertex_colors)
+    return replace(mesh, vertices=(mesh.vertices - centre) / half_side)
 
 
 def bounding_cube(mesh: Mesh) -> tuple[Float[Tensor, "3"], float]:

@@ -4,7 +4,7 @@ Geometry is compared after each mesh has been moved and scaled into [-1, 1]^3 (`
 compared where the meshes stand in the world. Everything follows from a seed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -67,7 +67,7 @@ def match_box(mesh: Mesh, true: Mesh) -> Mesh:
     centre, half_side = bounding_cube(mesh)
     true_centre, true_half_side = bounding_cube(true)
     vertices = (mesh.vertices - centre) * (true_half_side / half_side) + true_centre
-    return Mesh(vertices, mesh.faces, mesh.vertex_colors)
+    return replace(mesh, vertices=vertices)
 
 
 def evaluate_reconstruction(

@@ -62,7 +62,7 @@ def normalise_to_sphere(mesh: Mesh) -> Mesh:
     radius = (used - centre).norm(dim=-1).max()
     if float(radius) == 0:
         raise InputError("all vertices of the mesh lie in one point")
-    return Mesh((mesh.vertices - centre) / radius, mesh.faces, mesh.vertex_colors)
+    return replace(mesh, vertices=(mesh.vertices - centre) / radius)
 
 
 def _subdivision_rounds(face_count: int) -> int:

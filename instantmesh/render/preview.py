@@ -1,5 +1,6 @@
 """A picture of a mesh from four sides: what it looks like, and what shape it is."""
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def _normalised(mesh: Mesh) -> Mesh:
     used = mesh.vertices[mesh.faces.flatten()]
     centre = (used.amin(0) + used.amax(0)) / 2
     radius = (used - centre).norm(dim=1).amax().clamp(min=1e-12)
-    return Mesh((mesh.vertices - centre) / radius, mesh.faces, mesh.vertex_colors)
+    return replace(mesh, vertices=(mesh.vertices - centre) / radius)
 
 
 def _framing(mesh: Mesh) -> Cameras:

@@ -22,6 +22,7 @@ from instantmesh.errors import InputError
 from instantmesh.render import embree, nvdiffrast
 from instantmesh.render.antialias import Edges, blend_silhouettes, mesh_edges
 from instantmesh.render.projection import to_pixels
+from instantmesh.render.texture_lookup import sample_texture
 from instantmesh.structures import Cameras, Mesh
 
 PLAIN_COLOR = 0.8
@@ -53,12 +54,14 @@ class Fragments:
 
     Attributes:
         pixel: (p,) flat row-major indices of the pixels that see a face.
+        face: (p,) that face.
         corners: (p, 3) the vertices of that face.
         barycentric: (p, 3) where the ray meets the face, perspective-correct; differentiable in the vertices.
         depth: (p,) along the camera's forward axis; differentiable.
     """
 
     pixel: Int[Tensor, " p"]
+    face: Int[Tensor, " p"]
     corners: Int[Tensor, "p 3"]
     barycentric: Float[Tensor, "p 3"]
     depth: Float[Tensor, " p"]
@@ -85,14 +88,15 @@ def render_mesh(
     """Render a mesh from every camera, on the mesh's device.
 
     Args:
-        mesh: what to show; without faces the pictures are empty. Without colours it is light grey.
+        mesh: what to show, in the colours of its texture, else of its vertices, else light grey; without faces the
+            pictures are empty.
         cameras: from where; moved to the mesh's device.
         height, width: of the pictures in pixels; square if `width` is left out.
         background: grey level behind the mesh.
         antialias: blend colour, mask and normal across silhouettes. Without it, their gradients with respect to the
             vertices know nothing of silhouettes.
         color_field: colours (p, 3) in sRGB at points (p, 3) in the world; asked once a picture at the visible surface
-            points, in place of the mesh's vertex colours.
+            points, in place of the mesh's own colours.
 
     Raises:
         InputError: the pictures' sides aren't positive.
@@ -100,14 +104,13 @@ def render_mesh(
     width = height if width is None else width
     if height < 1 or width < 1:
         raise InputError(f"pictures need positive sides, got {width} x {height}")
-    attributes = torch.cat([mesh.vertex_normals(), _colored(mesh, color_field)], dim=1)
+    normals, paint = mesh.vertex_normals(), _paint(mesh, color_field)
     cameras = cameras.to(mesh.vertices.device)
     seen = _seen(mesh, cameras, height, width)
     pixels = to_pixels(mesh.vertices, cameras, height, width)
     edges = mesh_edges(mesh.faces, len(mesh.vertices)) if antialias else None
     views = [
-        _render_view(mesh.faces, attributes, seen[i], pixels[i], edges, background, color_field)
-        for i in range(len(cameras))
+        _render_view(mesh.faces, normals, paint, seen[i], pixels[i], edges, background) for i in range(len(cameras))
     ]
     color, mask, normal, depth = torch.stack(views).permute(0, 3, 1, 2).split([3, 1, 3, 1], dim=1)
     return MeshPictures(color, mask, depth, normal)
@@ -122,7 +125,8 @@ def rasterize(faces: Int[Tensor, "f 3"], seen: Int[Tensor, "height width"], pixe
         pixels: homogeneous pixel coordinates of the vertices in this picture (`to_pixels`).
     """
     pixel = (seen.flatten() >= 0).nonzero().squeeze(1)
-    corners = faces[seen.flatten()[pixel]].long()
+    face = seen.flatten()[pixel]
+    corners = faces[face].long()
     column, row = pixel % seen.shape[1], pixel // seen.shape[1]
     x, y, depth = pixels.index_select(0, corners.flatten()).unflatten(0, (-1, 3)).unbind(-1)  # each (p, 3)
     # Corners relative to the ray, times their depths: the areas that two of them span with the ray are in the ratio of
@@ -134,7 +138,7 @@ def rasterize(faces: Int[Tensor, "f 3"], seen: Int[Tensor, "height width"], pixe
     barycentric = area / torch.where(total.abs() > tiny, total, tiny)
     barycentric = barycentric.clamp(0, 1)  # rounding on faces seen edge-on would extrapolate
     barycentric = barycentric / barycentric.sum(1, keepdim=True).clamp(min=0.5)
-    return Fragments(pixel, corners, barycentric, (barycentric * depth).sum(1))
+    return Fragments(pixel, face, corners, barycentric, (barycentric * depth).sum(1))
 
 
 def interpolate(attributes: Float[Tensor, "v k"], fragments: Fragments) -> Float[Tensor, "p k"]:
@@ -143,11 +147,18 @@ def interpolate(attributes: Float[Tensor, "v k"], fragments: Fragments) -> Float
     return (at_corners * fragments.barycentric[..., None]).sum(1)
 
 
-def _colored(mesh: Mesh, color_field: ColorField | None) -> Float[Tensor, "v 3"]:
-    """What is interpolated for colour: positions if a field is asked, colours otherwise."""
+def _paint(mesh: Mesh, color_field: ColorField | None) -> Callable[[Fragments], Tensor]:
+    """What gives the colours (p, 3) of the surface that p pixels see."""
+    texture, colors = mesh.texture, mesh.vertex_colors
     if color_field is not None:
-        return mesh.vertices
-    return torch.full_like(mesh.vertices, PLAIN_COLOR) if mesh.vertex_colors is None else mesh.vertex_colors
+        return lambda seen: color_field(interpolate(mesh.vertices, seen))
+    if texture is not None:
+        return lambda seen: sample_texture(
+            texture.image, (texture.uv[seen.face] * seen.barycentric[..., None]).sum(1).to(texture.image)
+        )
+    if colors is not None:
+        return lambda seen: interpolate(colors, seen)
+    return lambda seen: torch.full_like(seen.barycentric, PLAIN_COLOR)
 
 
 def _seen(mesh: Mesh, cameras: Cameras, height: int, width: int) -> Int[Tensor, "n height width"]:
@@ -158,22 +169,20 @@ def _seen(mesh: Mesh, cameras: Cameras, height: int, width: int) -> Int[Tensor, 
 
 def _render_view(
     faces: Int[Tensor, "f 3"],
-    attributes: Float[Tensor, "v 6"],
+    normals: Float[Tensor, "v 3"],
+    paint: Callable[[Fragments], Tensor],
     seen: Int[Tensor, "height width"],
     pixels: Float[Tensor, "v 3"],
     edges: Edges | None,
     background: float,
-    color_field: ColorField | None,
 ) -> Float[Tensor, "height width 8"]:
     """Colour, mask, normal and depth of one view, channels last."""
     fragments = rasterize(faces, seen, pixels)
-    surface = interpolate(attributes, fragments)
-    normal, color = normalize(surface[:, :3], dim=1, eps=1e-12), surface[:, 3:]
-    if color_field is not None:
-        color = color_field(color)
-    behind = attributes.new_tensor([background] * 3 + [0.0] * 4).expand(seen.numel(), 7)
+    normal = normalize(interpolate(normals, fragments), dim=1, eps=1e-12)
+    color = paint(fragments)
+    behind = normals.new_tensor([background] * 3 + [0.0] * 4).expand(seen.numel(), 7)
     values = behind.index_copy(0, fragments.pixel, torch.cat([color, torch.ones_like(color[:, :1]), normal], dim=1))
-    depth = attributes.new_zeros(seen.numel()).index_copy(0, fragments.pixel, fragments.depth).reshape(seen.shape)
+    depth = normals.new_zeros(seen.numel()).index_copy(0, fragments.pixel, fragments.depth).reshape(seen.shape)
     values = values.reshape(*seen.shape, 7)
     if edges is not None:
         values = blend_silhouettes(values, torch.where(seen >= 0, depth, torch.inf), seen, pixels, edges)

@@ -10,7 +10,7 @@ from instantmesh.cameras import pixel_centres, project, rays, rotate_about_up, s
 from instantmesh.errors import InputError
 from instantmesh.render.projection import to_pixels
 from instantmesh.render.raster import interpolate, rasterize, render_mesh, visible_faces
-from instantmesh.structures import Cameras, Mesh
+from instantmesh.structures import Cameras, Mesh, Texture
 
 
 def _sphere(radius: float, subdivisions: int = 4) -> Mesh:
@@ -229,3 +229,37 @@ def test_twice_the_same() -> None:
 def test_sides_must_be_positive() -> None:
     with pytest.raises(InputError, match="positive"):
         render_mesh(_quad(0.0, 1.0), six_view_cameras(), 0)
+
+
+def _textured_quad(image: torch.Tensor) -> Mesh:
+    """A square facing +x with the picture upright on it: seen from the front, +y is to the right."""
+    quad = _quad(0.0, 0.5)
+    corners = torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])  # lower left, lower right, ...
+    return Mesh(quad.vertices, quad.faces, quad.vertex_colors, Texture(image, corners[quad.faces]))
+
+
+def test_texture_lies_upright_and_isn_t_mirrored() -> None:
+    image = torch.zeros(3, 2, 2)
+    image[0, 0, 0], image[1, 0, 1], image[2, 1, 0] = 1, 1, 1  # red upper left, green upper right, blue lower left
+    camera = spherical_cameras([0.0], [0.0], 4.0, 30.0)
+    color = render_mesh(_textured_quad(image), camera, 64, antialias=False).color[0]
+    inside = color[:, 20:44, 20:44]
+    assert inside[:, 0, 0].tolist() == pytest.approx([1, 0, 0], abs=0.05)
+    assert inside[:, 0, -1].tolist() == pytest.approx([0, 1, 0], abs=0.05)
+    assert inside[:, -1, 0].tolist() == pytest.approx([0, 0, 1], abs=0.05)
+    assert inside[:, -1, -1].tolist() == pytest.approx([0, 0, 0], abs=0.05)
+
+
+def test_texture_is_bilinear_and_differentiable() -> None:
+    """A ramp in u comes out as the same ramp over the square, whose place in the picture is known."""
+    ramp = ((torch.arange(64) + 0.5) / 64).expand(3, 64, 64).clone().requires_grad_()
+    camera = spherical_cameras([0.0], [0.0], 4.0, 30.0)
+    pictures = render_mesh(_textured_quad(ramp), camera, 96, antialias=False)
+    origin, direction = rays(camera, 96, 96)
+    across = (origin + direction * (-origin[..., :1] / direction[..., :1]))[..., 1].reshape(96, 96)  # y where x = 0
+    inside = (pictures.mask[0, 0] == 1) & (across.abs() < 0.49)
+    torch.testing.assert_close(pictures.color[0, 0][inside], (across + 0.5)[inside], atol=1e-4, rtol=0)
+    pictures.color[0, 0][inside].sum().backward()
+    assert ramp.grad is not None
+    assert float(ramp.grad[0].sum()) == pytest.approx(float(inside.sum()), rel=1e-4)
+    assert float(ramp.grad[1].abs().sum()) == 0
