@@ -13,13 +13,13 @@ from instantmesh.errors import (
     OutputError,
     UnknownModelError,
 )
+from instantmesh.finishing import Finished, finish
 from instantmesh.mesh.clean import CleanReport, clean
-from instantmesh.mesh.finish import Finished, finish
 from instantmesh.mesh.report import MeshReport, report
 from instantmesh.mesh.simplify import SimplifyReport, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
 from instantmesh.pipeline import Pipeline, Result
-from instantmesh.structures import Cameras, Mesh, Views
+from instantmesh.structures import Cameras, Mesh, Texture, Views
 
 __version__ = "0.1.0"
 
@@ -42,6 +42,7 @@ __all__ = [
     "Pipeline",
     "Result",
     "SimplifyReport",
+    "Texture",
     "UnknownModelError",
     "Views",
     "WatertightReport",

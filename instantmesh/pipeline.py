@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from instantmesh.errors import InputError
+from instantmesh.finishing import Finished, Finishing, Step, finish_as
 from instantmesh.images import prepare
 from instantmesh.loading import load_multiview, load_reconstruction
-from instantmesh.mesh.finish import Finished, Step, check_wishes, finish
+from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.reconstruction import Reconstructor
 from instantmesh.render.preview import save_preview
 from instantmesh.structures import Cameras, Mesh, Views
@@ -35,12 +36,14 @@ class Result:
         mesh: coloured, finished, in the world frame; `mesh.save("x.glb")`.
         views: what it was reconstructed from, six views or (single-view systems) one; `views.save("x.png")`.
         photo: (3, s, s) RGB in [0, 1], the cut-out photo as the first stage saw it: on white (TripoSR: grey).
+        field: the shape and its colours as functions of position, which the mesh was extracted from.
         steps: what each step of finishing did to the mesh; `str(step)` says it in words.
     """
 
     mesh: Mesh
     views: Views
     photo: Float[Tensor, "3 s s"]
+    field: SurfaceField | RadianceField
     steps: tuple[Step, ...]
 
     def save_preview(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
@@ -111,6 +114,7 @@ class Pipeline:
         keep_components: float = 1.0,
         target_faces: int | None = None,
         watertight: bool = False,
+        texture_size: int | None = None,
         callback: Callable[[int, int], None] | None = None,
     ) -> Result:
         """Make a mesh from one photograph.
@@ -128,7 +132,7 @@ class Pipeline:
             scale: of the cameras' distance (4.0) as the reconstruction stage is told; above 1 the mesh grows. Only
                 for systems that are told one.
             resolution: of the extraction grid; the model's own by default.
-            keep_components, target_faces, watertight: how the mesh is finished, see `reconstruct`.
+            keep_components, target_faces, watertight, texture_size: how the mesh is finished, see `reconstruct`.
             callback: called after each denoising step with (steps done, steps in all).
 
         Raises:
@@ -138,7 +142,7 @@ class Pipeline:
         model = self.reconstructor.model
         if not scale > 0 or (model.single_view and scale != 1):
             raise InputError(f"scale must be positive, and 1 for single-view systems, got {scale}")
-        check_wishes(keep_components, target_faces)
+        wishes = Finishing(keep_components, target_faces=target_faces, watertight=watertight, texture_size=texture_size)
         if model.single_view:
             picture = prepare(photo, background=background, background_level=model.background)
             views = posed = Views(picture[None])
@@ -147,8 +151,8 @@ class Pipeline:
             picture = prepare(photo, background=background)
             views = paint(picture)
             posed = _at_scale(views, scale)
-        finished = self._finished(posed, resolution, keep_components, target_faces, watertight)
-        return Result(finished.mesh, views, picture, finished.steps)
+        finished, field = self._finished(posed, resolution, wishes)
+        return Result(finished.mesh, views, picture, field, finished.steps)
 
     def generate_views(
         self,
@@ -173,6 +177,7 @@ class Pipeline:
         keep_components: float = 1.0,
         target_faces: int | None = None,
         watertight: bool = False,
+        texture_size: int | None = None,
     ) -> Mesh:
         """A mesh from views: any number with any poses, or, with a single-view system, one.
 
@@ -187,6 +192,8 @@ class Pipeline:
             target_faces: how many faces are wanted, 4 or more; None keeps all. Never so few that the shape suffers, see
                 `instantmesh.simplify`.
             watertight: make it a solid that can be printed.
+            texture_size: side in texels of the texture that the mesh gets, filled with the field's colours and the
+                views' detail; None gives none, the vertices carry colours in any case.
 
         Raises:
             EmptySurfaceError: no surface came out. InputError, CameraError: more views than the system takes, cameras
@@ -194,21 +201,16 @@ class Pipeline:
         """
         if not isinstance(views, Views):
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
-        check_wishes(keep_components, target_faces)
-        return self._finished(views, resolution, keep_components, target_faces, watertight).mesh
+        wishes = Finishing(keep_components, target_faces=target_faces, watertight=watertight, texture_size=texture_size)
+        return self._finished(views, resolution, wishes)[0].mesh
 
+    @torch.no_grad()
     def _finished(
-        self, views: Views, resolution: int | None, keep_components: float, target_faces: int | None, watertight: bool
-    ) -> Finished:
-        """The finished mesh of views, with new vertices coloured from the field."""
+        self, views: Views, resolution: int | None, wishes: Finishing
+    ) -> tuple[Finished, SurfaceField | RadianceField]:
+        """The finished mesh of views, coloured from their field; and the field."""
         field = self.reconstructor.encode(views)
-        return finish(
-            self.reconstructor.extract(field, resolution),
-            keep_components=keep_components,
-            target_faces=target_faces,
-            watertight=watertight,
-            color_field=field.colors,
-        )
+        return finish_as(wishes, self.reconstructor.extract(field, resolution), field.colors, views), field
 
     def _painter(
         self,

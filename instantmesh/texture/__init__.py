@@ -1,0 +1,1 @@
+"""Textures: surfaces cut open and laid flat, and the colours that go there."""
