@@ -6,6 +6,7 @@ Axes, ranges and orders are those of docs/conventions.md; they are stated here a
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +14,10 @@ from torch import Tensor
 
 from instantmesh.errors import CameraError, InputError
 from instantmesh.files import mesh_files, pictures
+
+if TYPE_CHECKING:
+    from instantmesh.finishing import Finished
+    from instantmesh.mesh.report import MeshReport
 
 
 def _require_finite(name: str, tensor: Tensor) -> None:
@@ -213,6 +218,20 @@ class Mesh:
         for corner in range(3):
             total = total.index_add(0, self.faces[:, corner], face_normals)
         return torch.nn.functional.normalize(total, dim=-1, eps=1e-12)
+
+    # What follows belongs to stations above this one; it stands here because users look for it here.
+
+    def finish(self, **wishes: Any) -> "Finished":
+        """`instantmesh.finish` of this mesh, with its arguments: cleaned, simplified, made solid, textured."""
+        from instantmesh.finishing import finish
+
+        return finish(self, **wishes)
+
+    def report(self) -> "MeshReport":
+        """`instantmesh.report` of this mesh: what it is, in numbers and words."""
+        from instantmesh.mesh.report import report
+
+        return report(self)
 
     def save(self, path: str | PathLike[str], *, up: str = "y", overwrite: bool = True) -> Path:
         """Write the mesh as `.glb`, `.obj`, `.ply` or `.stl`, whole or not at all.
