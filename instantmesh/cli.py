@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from instantmesh.data_cli import data
 from instantmesh.errors import InputError, InstantMeshError, OutputError
+from instantmesh.files.mesh_files import check_ending, written_files
 from instantmesh.files.pictures import PICTURE_ENDINGS
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class MeshFormat(str, Enum):
     obj = "obj"
     ply = "ply"
     stl = "stl"
+    usdz = "usdz"
 
 
 class Background(str, Enum):
@@ -159,7 +161,7 @@ def reconstruct(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply, .stl or .off.")],
+    file: Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply, .stl, .off or .usdz.")],
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Say what a mesh file holds: faces, loose parts, holes, size, colours, and what may cause trouble."""
@@ -233,12 +235,13 @@ class _Targets:
 
     def __init__(self, out: Path, stem: str, ending: str) -> None:
         self.mesh = out / f"{stem}.{ending}"
+        check_ending(self.mesh)
         self.views = out / f"{stem}_views.png"
         self.preview = out / f"{stem}_preview.png"
 
     def check(self, overwrite: bool) -> None:
         """Refuse before the work is done, not after."""
-        for path in (self.mesh, self.views, self.preview):
+        for path in (*written_files(self.mesh), self.views, self.preview):
             if path.exists() and not overwrite:
                 raise OutputError(f"{path} exists; pass --overwrite to replace it")
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from instantmesh.errors import CameraError, InputError
 from instantmesh.files import mesh_files, pictures
+from instantmesh.files.frame import Frame, Origin
+from instantmesh.files.mesh_arrays import MeshArrays, TextureArrays
 
 if TYPE_CHECKING:
     from instantmesh.finishing import Finished
@@ -233,23 +236,46 @@ class Mesh:
 
         return report(self)
 
-    def save(self, path: str | PathLike[str], *, up: str = "y", overwrite: bool = True) -> Path:
-        """Write the mesh as `.glb`, `.obj`, `.ply` or `.stl`, whole or not at all.
+    def save(
+        self,
+        path: str | PathLike[str],
+        *,
+        up: str = "y",
+        front: str | None = None,
+        scale: float | None = 1.0,
+        origin: Origin | None = "center",
+        overwrite: bool = True,
+    ) -> Path:
+        """Write the mesh as `.glb`, `.obj`, `.ply`, `.stl` or `.usdz`, whole or not at all.
+
+        GLB, OBJ (with `<stem>.mtl` and `<stem>_texture.png` beside it) and USDZ carry the texture; PLY gets its colours
+        at the vertices; STL has no colours. `scale=None, origin=None` keeps the world's units and place.
 
         Args:
-            path: where to; the ending chooses the format. STL carries no colours.
-            up: "y" writes the glTF frame (+y up, front +z); "z" keeps the world frame (not for GLB, which is y-up).
-            overwrite: whether an existing file may be replaced.
+            path: where to; the ending chooses the format. USDZ needs usd-core.
+            up: the axis that points up: "y" (glTF's, and the only one for GLB and USDZ), "z", "x", "-x", "-y", "-z".
+            front: the axis that the front looks along. None takes the one after `up` in x, y, z, x: "z" for "y", as in
+                glTF; "x" for "z", which is the world's own frame.
+            scale: how long the longest side of the bounding box becomes, in metres; None keeps the world's units.
+            origin: the bounding box's "center", or the centre of its "bottom"; None keeps the world's.
+            overwrite: whether existing files may be replaced.
 
         Raises:
-            OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
+            InputError: no triangles; axes that aren't perpendicular; no such axis, scale or origin.
+            OutputError: unknown ending, `up` not possible there, folder not writable, or the file exists and
+                `overwrite` is False.
+            MissingBackendError: USDZ without usd-core.
         """
-        colors = None if self.vertex_colors is None else self.vertex_colors.detach().cpu().numpy()
-        return mesh_files.write_mesh(
-            path,
-            self.vertices.detach().cpu().numpy(),
-            self.faces.detach().cpu().numpy(),
-            colors,
-            up=up,
-            overwrite=overwrite,
-        )
+        frame = Frame(up, front, scale, origin)
+        return mesh_files.write_mesh(path, self._arrays(), frame, overwrite=overwrite)
+
+    def _arrays(self) -> MeshArrays:
+        def array(tensor: Tensor) -> NDArray:
+            return tensor.detach().cpu().numpy()
+
+        texture = None
+        if self.texture is not None:
+            image = (self.texture.image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
+            texture = TextureArrays(array(image), array(self.texture.uv.clamp(0, 1)))
+        colors = None if self.vertex_colors is None else array(self.vertex_colors)
+        return MeshArrays(array(self.vertices), array(self.faces), array(self.vertex_normals()), colors, texture)

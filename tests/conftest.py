@@ -1,8 +1,10 @@
 """Shapes and types of tensor arguments are checked while the tests run."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 from jaxtyping import install_import_hook
 
@@ -23,3 +25,11 @@ def golden_folder() -> Path:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep converted checkpoints and notices out of the user's cache."""
     monkeypatch.setenv("INSTANTMESH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture
+def as_users_run_it() -> Iterator[None]:
+    """Without the tests' run-time check of shapes, which would answer before the library does."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,8 +1,5 @@
 """Structures refuse what isn't one, and say why."""
 
-from collections.abc import Iterator
-
-import jaxtyping
 import pytest
 import torch
 
@@ -10,15 +7,6 @@ from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import CameraError, InputError, OutputError
 from instantmesh.images import open_image
 from instantmesh.structures import Cameras, Mesh, Texture, Views
-
-
-@pytest.fixture
-def as_users_run_it() -> Iterator[None]:
-    """Without the tests' run-time check of shapes, which would answer before the library does."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
 
 EYE4, EYE3 = torch.eye(4)[None], torch.eye(3)[None]
 

@@ -24,7 +24,9 @@ from instantmesh.data.models import TexturedModel
 from instantmesh.data.rendering import Array
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
-from instantmesh.files.mesh_files import world_to_gltf, write_mesh
+from instantmesh.files.frame import Frame, world_to_gltf
+from instantmesh.files.mesh_arrays import MeshArrays
+from instantmesh.files.mesh_files import write_mesh
 from instantmesh.structures import Cameras
 
 _SAMPLES = 32  # paths a pixel, before denoising
@@ -116,7 +118,8 @@ def _write_parts(model: TexturedModel, folder: Path) -> Iterator[Path]:
         faces = model.faces[model.texture_index == index]
         path = folder / f"part{index}.glb"
         if index < 0:
-            write_mesh(path, model.vertices, faces, model.colors)
+            arrays = MeshArrays(model.vertices, faces, colors=model.colors)
+            write_mesh(path, arrays, Frame(scale=None, origin=None))
         else:
             texture = Image.fromarray(model.textures[index])
             material = PBRMaterial(baseColorTexture=texture, metallicFactor=0.0, roughnessFactor=1.0)

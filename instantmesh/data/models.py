@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instantmesh.errors import InputError
-from instantmesh.files.mesh_files import linear_to_srgb, srgb_to_linear
-from instantmesh.files.model_files import ModelPart, read_model, sample_texture, soft_light
+from instantmesh.files.colors import linear_to_srgb, sample_texture, srgb_to_linear
+from instantmesh.files.model_files import ModelPart, read_model, soft_light
 
 Array = NDArray[np.floating]
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from instantmesh.errors import InputError
-from instantmesh.files.mesh_files import linear_to_srgb, srgb_to_linear
-from instantmesh.files.model_files import MODEL_ENDINGS, ModelPart, read_model, sample_texture, soft_light
+from instantmesh.files.colors import linear_to_srgb, sample_texture, srgb_to_linear
+from instantmesh.files.model_files import MODEL_ENDINGS, ModelPart, read_model, soft_light
 from instantmesh.structures import Mesh
 
 Array = NDArray[np.floating]

@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from instantmesh.errors import InputError, InstantMeshError, MissingFileError
-from instantmesh.files.mesh_files import gltf_to_world, linear_to_srgb
+from instantmesh.files.colors import linear_to_srgb
+from instantmesh.files.frame import gltf_to_world
+from instantmesh.files.usd_models import read_usd_scene
 
 Array = NDArray[np.floating]
 
-MODEL_ENDINGS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
+MODEL_ENDINGS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".usdz")
 _OBJ_DEFAULT = (102, 102, 102, 255)  # trimesh's diffuse colour of a material that has none
 _GREY = 0.8
 _LIGHT = np.array((1.0, 0.5, 2.0)) / np.linalg.norm((1.0, 0.5, 2.0))  # towards the light, world frame
@@ -59,6 +61,7 @@ def read_model(path: str | PathLike[str]) -> list[ModelPart]:
     Raises:
         MissingFileError: no such file.
         InputError: unknown ending, or the file or a picture in it can't be read, or it holds no triangles.
+        MissingBackendError: USDZ without usd-core.
     """
     path = Path(path)
     if not path.is_file():
@@ -78,22 +81,6 @@ def read_model(path: str | PathLike[str]) -> list[ModelPart]:
     return parts
 
 
-def sample_texture(texture: NDArray[np.uint8], uv: Array) -> Array:
-    """Bilinear colours (p, 3) in [0, 1] at `uv` (p, 2), origin bottom left, the texture repeated beyond [0, 1]."""
-    height, width, _ = texture.shape
-    x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5
-    left, top = np.floor(x), np.floor(y)
-    right_share, bottom_share = (x - left)[:, None], (y - top)[:, None]
-    j, i = left.astype(np.int64), top.astype(np.int64)
-
-    def texel(row: NDArray[np.int64], column: NDArray[np.int64]) -> Array:
-        return texture[row % height, column % width] / np.float32(255)
-
-    upper = texel(i, j) * (1 - right_share) + texel(i, j + 1) * right_share
-    lower = texel(i + 1, j) * (1 - right_share) + texel(i + 1, j + 1) * right_share
-    return upper * (1 - bottom_share) + lower * bottom_share
-
-
 def soft_light(normals: Array) -> Array:
     """Factors (n,) of one soft light from above for unit normals (n, 3) in the world frame.
 
@@ -109,10 +96,10 @@ def _read_parts(path: Path) -> list[ModelPart]:
     beside = path.with_name(f"{path.stem}_texture.png")
     texture_beside = Image.open(beside) if beside.is_file() else None
     with _complaints() as complaints:
-        scene = trimesh.load_scene(path)
+        scene = read_usd_scene(path) if path.suffix.lower() == ".usdz" else trimesh.load_scene(path)
     if complaints and texture_beside is None:
         raise InputError(f"{path}: a texture is missing or can't be read ({complaints[0]})")
-    is_linear = path.suffix.lower() in (".glb", ".gltf")
+    is_linear = path.suffix.lower() in (".glb", ".gltf", ".usdz")
     pixels: dict[int, NDArray[np.uint8]] = {}  # of each picture once; materials share them
     parts = []
     for node in scene.graph.nodes_geometry:  # not `scene.dump()`, which drops vertex colours beside a material

@@ -10,7 +10,7 @@ from PIL import Image
 from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
-from instantmesh.files.mesh_files import world_to_gltf
+from instantmesh.files.frame import world_to_gltf
 
 HALF = np.array([1.0, 0.6, 0.4])  # half sides of the box, world frame
 CELL_PX = 16

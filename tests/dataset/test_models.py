@@ -17,7 +17,7 @@ from instantmesh.data.rendering import ObjectRenderer, Surface
 from instantmesh.data.views import ObjectViews
 from instantmesh.data.visibility import VisibilityRenderer
 from instantmesh.errors import InputError, MissingFileError
-from instantmesh.files.mesh_files import world_to_gltf
+from instantmesh.files.frame import world_to_gltf
 from instantmesh.render import embree
 from instantmesh.structures import Cameras, Mesh
 

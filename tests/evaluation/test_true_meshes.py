@@ -10,7 +10,7 @@ from trimesh.visual.material import PBRMaterial
 
 from instantmesh.errors import InputError, MissingFileError
 from instantmesh.evaluation.true_meshes import linear_to_srgb, load_mesh_in_world, normalise_to_sphere
-from instantmesh.files.mesh_files import srgb_to_linear
+from instantmesh.files.colors import srgb_to_linear
 from instantmesh.structures import Mesh
 
 from .shapes import cuboid, sphere, volume

@@ -75,7 +75,7 @@ def test_text_and_json():
 @pytest.mark.parametrize("name", ["m.glb", "m.obj", "m.ply", "m.stl"])
 def test_files_of_every_kind_report_what_was_written(name, tmp_path):
     mesh = sphere(subdivisions=2)
-    found, kept = report_file(mesh.save(tmp_path / name)), report(mesh)
+    found, kept = report_file(mesh.save(tmp_path / name, scale=None, origin=None)), report(mesh)
     assert (found.faces, found.euler_number, found.watertight, found.components) == (320, 2, True, 1)
     assert found.volume == pytest.approx(kept.volume, rel=1e-4)
     np.testing.assert_allclose(found.bounding_box, kept.bounding_box, atol=1e-6)

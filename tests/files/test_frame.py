@@ -1,0 +1,101 @@
+"""Export frames: proper rotations, places and sizes, and what can't be."""
+
+import itertools
+
+import numpy as np
+import pytest
+import trimesh
+
+from instantmesh.errors import InputError
+from instantmesh.files.frame import Frame, gltf_to_world, world_to_gltf
+
+from .lettered import textured_letter
+
+AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-x": (-1, 0, 0), "-y": (0, -1, 0), "-z": (0, 0, -1)}
+KEPT = {"scale": None, "origin": None}
+POINTS = np.random.default_rng(0).normal(size=(20, 3))
+TRIANGLES = np.arange(18).reshape(6, 3)  # the last two points belong to none
+
+
+@pytest.mark.parametrize(
+    ("up", "front"), [(a, b) for a, b in itertools.product(AXES, AXES) if a[-1] != b[-1]] + [(a, None) for a in AXES]
+)
+def test_up_and_front_go_where_they_should_and_nothing_is_mirrored(up: str, front: str | None):
+    frame = Frame(up, front, **KEPT)
+    assert np.linalg.det(frame.rotation()) == pytest.approx(1)
+    placed = frame.place(np.array([(0, 0, 1.0), (1.0, 0, 0)]), np.zeros((1, 3), int))
+    np.testing.assert_array_equal(placed, [AXES[up], AXES[frame.front]])
+
+
+def test_the_default_is_glTF_s_and_z_up_is_the_world_s():
+    np.testing.assert_array_equal(Frame(**KEPT).place(POINTS, TRIANGLES), world_to_gltf(POINTS))
+    np.testing.assert_array_equal(Frame("z", **KEPT).place(POINTS, TRIANGLES), POINTS)
+    assert (Frame().front, Frame("z").front, Frame("x").front, Frame("-y").front) == ("z", "x", "y", "z")
+    np.testing.assert_array_equal(gltf_to_world(world_to_gltf(POINTS)), POINTS)
+
+
+@pytest.mark.parametrize("up", AXES)
+@pytest.mark.parametrize("scale", [None, 0.25])
+def test_origins(up: str, scale: float | None):
+    centred = Frame(up, scale=scale, origin="center").place(POINTS, TRIANGLES)[:18]
+    np.testing.assert_allclose(centred.min(0), -centred.max(0), atol=1e-12)
+    standing = Frame(up, scale=scale, origin="bottom").place(POINTS, TRIANGLES)[:18]
+    vertical = np.abs(AXES[up]) > 0
+    np.testing.assert_allclose(standing.min(0)[~vertical], -standing.max(0)[~vertical], atol=1e-12)
+    heights = standing @ AXES[up]
+    assert heights.min() == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(np.ptp(standing, axis=0), np.ptp(centred, axis=0))
+    if scale is not None:
+        assert np.ptp(standing, axis=0).max() == pytest.approx(scale)
+    else:
+        moved = standing - Frame(up, **KEPT).place(POINTS, TRIANGLES)[:18]
+        np.testing.assert_allclose(moved, moved[:1].repeat(18, 0), atol=1e-12)
+
+
+def test_loose_vertices_don_t_count():
+    points = POINTS.copy()
+    points[18:] = 100
+    np.testing.assert_array_equal(Frame().place(points, TRIANGLES)[:18], Frame().place(POINTS, TRIANGLES)[:18])
+
+
+def test_the_world_s_origin_may_stay_while_sizes_change():
+    longest = np.ptp(POINTS[:18], axis=0).max()
+    placed = Frame("z", scale=2.0, origin=None).place(POINTS, TRIANGLES)
+    np.testing.assert_allclose(placed, POINTS * 2 / longest)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"up": "w"}, "up='w' is no axis"),
+        ({"front": "forward"}, "front='forward' is no axis"),
+        ({"up": "y", "front": "-y"}, "aren't perpendicular"),
+        ({"scale": 0.0}, "longest side"),
+        ({"scale": float("nan")}, "longest side"),
+        ({"origin": "top"}, "'center', 'bottom'"),
+    ],
+)
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_can_t_be(wishes: dict, message: str, tmp_path):
+    with pytest.raises(InputError, match=message):
+        textured_letter().save(tmp_path / "a.obj", **wishes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_point_has_no_size():
+    with pytest.raises(InputError, match="one point"):
+        Frame().place(np.ones((3, 3)), np.array([[0, 1, 2]]))
+
+
+@pytest.mark.parametrize("ending", [".obj", ".ply", ".stl"])
+@pytest.mark.parametrize(
+    ("up", "front", "sides"), [("y", None, "yz"), ("z", None, "zx"), ("z", "-y", "zy"), ("-x", "z", "xz")]
+)
+def test_saved_meshes_stand_in_their_frame(ending: str, up: str, front: str | None, sides: str, tmp_path):
+    path = textured_letter().save(tmp_path / f"a{ending}", up=up, front=front, scale=2.0, origin="bottom")
+    mesh = trimesh.load(path, force="mesh")
+    extents = dict(zip("xyz", mesh.extents, strict=True))
+    assert (extents[sides[0]], extents[sides[1]]) == (pytest.approx(2), pytest.approx(0.8))  # height, depth
+    assert mesh.volume == pytest.approx(11 * 0.4**3, rel=1e-5)
+    assert (mesh.vertices @ AXES[up]).min() == pytest.approx(0, abs=1e-6)
+    assert mesh.center_mass @ AXES[up] > 1  # the F's weight is above its middle
