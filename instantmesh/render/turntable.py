@@ -1,0 +1,98 @@
+"""A film of an object that turns once, from a mesh or from a radiance field."""
+
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from instantmesh.cameras import orbit_cameras, project, rays
+from instantmesh.errors import InputError
+from instantmesh.files.video import Frame, check_video, write_video
+from instantmesh.render.studio import in_unit_sphere, shoot
+from instantmesh.render.volume import RayValues
+from instantmesh.structures import Cameras, Mesh
+
+RaySight = Callable[[Tensor, Tensor], RayValues]
+"""origins (p, 3) and unit directions (p, 3) of rays -> what they see"""
+
+
+def turntable(
+    shown: Mesh | RaySight,
+    path: str | PathLike[str],
+    *,
+    frames: int = 120,
+    size_px: int = 512,
+    fps: int = 30,
+    elevation_deg: float = 20.0,
+    device: torch.device | str = "cpu",
+    callback: Callable[[int, int], None] | None = None,
+    overwrite: bool = True,
+) -> Path:
+    """Film an object from a camera that goes around it once; the film loops.
+
+    Args:
+        shown: a mesh, centred and scaled to fill the picture, in its own colours and a soft light; or what rays see
+            of a radiance field (`functools.partial(render_rays, field, samples=128)`), as it stands in [-1, 1]^3.
+        path: .mp4 (H.264), .webm (VP9; both need PyAV) or .gif.
+        frames: how many. size_px: of a side; even, except for GIF. fps: frames a second.
+        elevation_deg: of the camera, which starts in front of the object and goes counter-clockwise seen from above.
+        device: where the radiance field lives; a mesh is rendered where it is.
+        callback: called after each frame with (frames done, frames in all).
+
+    Raises:
+        InputError: the mesh has no faces; a number of frames, size or rate that can't be.
+        OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
+        MissingBackendError: MP4 or WebM without PyAV.
+    """
+    if frames < 2:
+        raise InputError(f"a turntable needs at least 2 frames, got {frames}")
+    if isinstance(shown, Mesh) and not len(shown.faces):
+        raise InputError("the mesh has no faces: there is nothing to show")
+    check_video(path, fps, size_px)
+    picture = _of_mesh(shown) if isinstance(shown, Mesh) else _of_field(shown, device)
+    cameras = orbit_cameras(frames, elevation_deg)
+
+    def frame(index: int) -> Frame:
+        image = picture(cameras[index : index + 1], size_px)
+        return (image * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
+
+    return write_video(path, frame, frames, fps, callback=callback, overwrite=overwrite)
+
+
+def _of_mesh(mesh: Mesh) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
+    mesh = in_unit_sphere(mesh)
+    used = mesh.vertices[mesh.faces.flatten().unique()].detach()
+
+    def picture(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
+        """Only the box around the object is rendered."""
+        uv = project(used, camera.to(used.device))[0][0] * size_px
+        left, top = ((uv.amin(0) - 1).floor().clamp(0, size_px - 1)).int().tolist()
+        right, bottom = ((uv.amax(0) + 1).ceil().clamp(1, size_px)).int().tolist()
+        height, width = bottom - top, right - left
+        part = shoot(mesh, _cropped(camera, size_px, left, top, width, height), height, width).color()[0]
+        whole = part.new_ones(3, size_px, size_px)
+        whole[:, top:bottom, left:right] = part
+        return whole
+
+    return picture
+
+
+def _cropped(camera: Cameras, size_px: int, left: int, top: int, width: int, height: int) -> Cameras:
+    """The camera of a part of a square picture."""
+    to_part = torch.tensor(
+        [[size_px / width, 0, -left / width], [0, size_px / height, -top / height], [0, 0, 1]],
+        dtype=camera.intrinsics.dtype,
+    )
+    return Cameras(camera.camera_to_world, to_part @ camera.intrinsics)
+
+
+def _of_field(sight: RaySight, device: torch.device | str) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
+    def picture(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
+        with torch.no_grad():
+            origins, directions = (ray[0] for ray in rays(camera.to(device), size_px, size_px))
+            return sight(origins, directions).color.clamp(0, 1).T.unflatten(1, (size_px, size_px))
+
+    return picture
