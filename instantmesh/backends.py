@@ -13,6 +13,7 @@ _INSTALL = {
     "torch.utils.tensorboard": "pip install 'instantmesh[train]'",
     "av": "pip install 'instantmesh[video]'",
     "bpy": "pip install 'instantmesh[blender]'",
+    "IPython.display": "it comes with Jupyter",
     "pxr": "pip install 'instantmesh[usd]'",
     "pxr.UsdUtils": "pip install 'instantmesh[usd]'",
     "ray": "pip install 'instantmesh[cluster]'",

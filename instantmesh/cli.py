@@ -1,4 +1,5 @@
-"""The command line: `instantmesh generate | reconstruct | inspect | compare | models | train | data`."""
+"""The command line: `instantmesh generate | reconstruct | inspect | show | turntable | compare | models | train |
+data`."""
 
 import logging
 import sys
@@ -57,6 +58,7 @@ KeepComponents = Annotated[
     float, typer.Option(min=0, max=1, help="Loose parts stay from this share of the largest one's area; 0: all stay.")
 ]
 TargetFaces = Annotated[int | None, typer.Option(min=4, help="Simplify to about this many faces.")]
+MeshFile = Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply, .stl, .off or .usdz.")]
 Watertight = Annotated[bool, typer.Option("--watertight", help="Make a solid that can be printed.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 LocalOnly = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
@@ -161,14 +163,63 @@ def reconstruct(
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply, .stl, .off or .usdz.")],
+    file: MeshFile,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Also draw colours, shape, normals, faces and texture.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Say what a mesh file holds: faces, loose parts, holes, size, colours, and what may cause trouble."""
+    from instantmesh.mesh.reading import read_mesh
     from instantmesh.mesh.report import report_file
+    from instantmesh.render.sheet import save_inspection
 
     found = report_file(file)
     typer.echo(found.to_json() if as_json else str(found))
+    if picture is not None:
+        save_inspection(read_mesh(file), picture, overwrite=overwrite)
+
+
+@app.command()
+def show(
+    file: MeshFile,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the page there instead of opening it.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Look at a mesh in the browser, from all sides. The page needs no network."""
+    from instantmesh.mesh.reading import read_mesh
+    from instantmesh.viewer import page
+
+    mesh = read_mesh(file)
+    if out is None:
+        page.show(mesh)
+    else:
+        page.save_page(mesh, out, overwrite=overwrite)
+
+
+@app.command()
+def turntable(
+    file: MeshFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The film to write: .mp4, .webm or .gif.")],
+    frames: Annotated[int, typer.Option(min=2, help="How many.")] = 120,
+    size: Annotated[int, typer.Option(min=16, help="Side of the picture in pixels.")] = 512,
+    fps: Annotated[int, typer.Option(min=1, help="Frames a second.")] = 30,
+    overwrite: Overwrite = False,
+) -> None:
+    """Film a mesh while it turns once."""
+    from instantmesh.mesh.reading import read_mesh
+    from instantmesh.render import turntable as films
+
+    mesh = read_mesh(file)
+    with tqdm(total=frames, unit="frame") as bar:
+        films.turntable(
+            mesh,
+            out,
+            frames=frames,
+            size_px=size,
+            fps=fps,
+            callback=lambda done, _: bar.update(done - bar.n),
+            overwrite=overwrite,
+        )
 
 
 @app.command()

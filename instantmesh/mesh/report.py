@@ -7,17 +7,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from instantmesh.files.model_files import ModelPart, read_model
 from instantmesh.mesh.degenerate import degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import rim_loops
+from instantmesh.mesh.reading import face_uv, has_vertex_colors
 from instantmesh.mesh.triangles import Edges, Indices, Triangles, components
+from instantmesh.mesh.uv_layout import UvLayout, uv_layout
 from instantmesh.mesh.words import number
 from instantmesh.structures import Mesh
 
 _SIDES = ("-x", "+x", "-y", "+y", "-z", "+z")
 _CUT = 0.02  # a rim this near to a side of the bounding box, in terms of its longest side, is a cut
 _MANY_FACES = 100_000
+_OVERLAP = 0.01  # less is what sampling can't tell from none
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class MeshReport:
         bounding_box: lowest and highest corner, world units.
         area: world units squared. volume: cubed, negative if faces face inward; None unless watertight.
         colors: "vertex colours", "texture 1024 x 1024" or "none".
+        texture_coverage: share of the texture's texels that faces lie on; of several textures, of all their texels.
+            None without.
+        texture_overlap: share of the faces' area in it that is surplus: 0 where no two faces share a place, 0.5 where
+            all of it is used twice.
         warnings: what a user should know, in words.
     """
 
@@ -52,6 +60,8 @@ class MeshReport:
     area: float
     volume: float | None
     colors: str
+    texture_coverage: float | None
+    texture_overlap: float | None
     warnings: tuple[str, ...]
 
     def to_json(self) -> str:
@@ -77,6 +87,8 @@ class MeshReport:
             "volume": "-" if self.volume is None else f"{self.volume:.4g}",
             "colours": self.colors,
         }
+        if self.texture_coverage is not None and self.texture_overlap is not None:
+            rows["texture used"] = f"{self.texture_coverage:.1%}, overlapping by {self.texture_overlap:.1%}"
         width = max(len(name) for name in rows) + 2
         lines = [f"{name:<{width}}{value}" for name, value in rows.items()]
         return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
@@ -88,24 +100,30 @@ def report(mesh: Mesh) -> MeshReport:
     Raises:
         InputError: it has no faces.
     """
-    return _report(Triangles.of(mesh), "none" if mesh.vertex_colors is None else "vertex colours")
+    if mesh.texture is None:
+        return _report(Triangles.of(mesh), "none" if mesh.vertex_colors is None else "vertex colours", None)
+    height, width = mesh.texture.image.shape[1:]
+    layout = uv_layout(mesh.texture.uv.detach().cpu().numpy())
+    return _report(Triangles.of(mesh), f"texture {width} x {height}", layout)
 
 
 def report_file(path: str | PathLike[str]) -> MeshReport:
-    """What the mesh in a file is (.glb, .gltf, .obj, .ply, .stl, .off); all its parts together, in the world frame.
+    """What the mesh in a file is (.glb, .gltf, .obj, .ply, .stl, .off, .usdz); all its parts together, in the world
+    frame.
 
     Raises:
         MissingFileError: no such file. InputError: it can't be read or holds no triangles.
+        MissingBackendError: USDZ without usd-core.
     """
     parts = read_model(path)
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)])
     vertices = np.concatenate([np.asarray(part.vertices, np.float64) for part in parts])
     mesh = Mesh(torch.from_numpy(vertices), torch.from_numpy(faces))
-    return _report(Triangles.of(mesh), _colors(parts))
+    return _report(Triangles.of(mesh), _colors(parts), _layout(parts))
 
 
-def _report(mesh: Triangles, colors: str) -> MeshReport:
+def _report(mesh: Triangles, colors: str, layout: UvLayout | None) -> MeshReport:
     joined = _joined(mesh)
     edges = Edges.of(joined.faces)
     used = mesh.vertices[np.unique(mesh.faces)]
@@ -121,6 +139,8 @@ def _report(mesh: Triangles, colors: str) -> MeshReport:
         "open_edges": int((edges.uses == 1).sum()),
         "crowded_edges": int((edges.uses > 2).sum()),
         "turned_edges": int(((edges.uses == 2) & (edges.surplus != 0)).sum()),
+        "texture_coverage": None if layout is None else layout.coverage,
+        "texture_overlap": None if layout is None else layout.overlap,
     }
     volume = float(joined.volumes().sum()) if numbers["watertight"] else None
     return MeshReport(
@@ -155,6 +175,8 @@ def _warnings(numbers: dict[str, Any], volume: float | None, colors: str) -> lis
         found.append("faces without area, or twice there: clean() removes them")
     if numbers["faces"] > _MANY_FACES:
         found.append(f"{numbers['faces']:,} faces are many for viewers and games: simplify(), or --target-faces")
+    if (numbers["texture_overlap"] or 0) > _OVERLAP:
+        found.append("places in the texture belong to several faces: what is painted there shows on all of them")
     if colors == "none":
         found.append("no colours: viewers will show it grey (STL files can't carry any)")
     return found
@@ -179,13 +201,29 @@ def _cuts(mesh: Triangles, open_edges: Indices) -> list[str]:
 
 
 def _colors(parts: list[ModelPart]) -> str:
-    """What the file's colours are. A part without any has been read as all of one grey."""
+    """What the file's colours are."""
     sizes = sorted({part.texture.shape[:2] for part in parts if part.texture is not None}, reverse=True)
     if sizes:
         return "texture " + ", ".join(f"{width} x {height}" for height, width in sizes)
-    if any(part.colors is not None and np.ptp(part.colors, axis=0).max() > 1e-3 for part in parts):
-        return "vertex colours"
-    return "none"
+    return "vertex colours" if has_vertex_colors(parts) else "none"
+
+
+def _layout(parts: list[ModelPart]) -> UvLayout | None:
+    """Of all textures together, each counted by its texels."""
+    uv: dict[int, list[NDArray[np.floating]]] = {}
+    texels: dict[int, int] = {}
+    for part in parts:
+        if part.texture is not None:
+            uv.setdefault(id(part.texture), []).append(face_uv(part))
+            texels[id(part.texture)] = part.texture.shape[0] * part.texture.shape[1]
+    if not uv:
+        return None
+    share = {key: count / sum(texels.values()) for key, count in texels.items()}
+    layouts = {key: uv_layout(np.concatenate(places)) for key, places in uv.items()}
+    return UvLayout(
+        sum(share[key] * layout.coverage for key, layout in layouts.items()),
+        sum(share[key] * layout.area for key, layout in layouts.items()),
+    )
 
 
 def _point(place: tuple[float, float, float]) -> str:
