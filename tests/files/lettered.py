@@ -13,7 +13,7 @@ from instantmesh.structures import Mesh, Texture
 
 _FRONT = ["####", "#...", "###.", "#...", "#..."]  # seen from the front, top row first
 _CUBE = 0.2
-SIZE_PX = 512  # of the texture: three columns and two rows of tiles
+SIZE_PX = 256  # of the texture: three columns and two rows of tiles
 _TILES = {"FRONT": (0, 1), "BACK": (0, -1), "RIGHT": (1, 1), "LEFT": (1, -1), "TOP": (2, 1), "BOTTOM": (2, -1)}
 
 
@@ -74,8 +74,8 @@ def _picture() -> Tensor:
     for index, (name, shade) in enumerate(zip(_TILES, shades, strict=True)):
         left, top = index % 3 * tile_width, index // 3 * tile_height
         draw.rectangle((left, top, left + tile_width, top + tile_height), fill=shade)
-        for line in range(6):  # over and over, so that every part of the side has some of it
-            draw.text((left + 12, top + 8 + line * 42), f"{name} {line}", "#203040", ImageFont.load_default(30))
+        for line in range(3):
+            draw.text((left + 7, top + 6 + line * 50), name, "#203040", ImageFont.load_default(17))
     return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
 
 

@@ -14,7 +14,7 @@ from instantmesh.files.mesh_files import written_files
 from instantmesh.files.model_files import read_model
 from instantmesh.structures import Mesh
 
-from .lettered import colored_letter, textured_letter
+from .lettered import SIZE_PX, colored_letter, textured_letter
 from .small import asymmetric_mesh
 
 USDZ = pytest.param(".usdz", marks=pytest.mark.skipif(not backends.available("pxr"), reason="needs usd-core"))
@@ -70,7 +70,7 @@ def test_a_texture_becomes_vertex_colours_in_ply(tmp_path: Path):
     assert len(part.vertices) == len(mesh.vertices)
     picture = Image.fromarray((mesh.texture.image * 255).round().byte().permute(1, 2, 0).numpy())
     for vertex in range(0, len(mesh.vertices), 7):
-        at = mesh.texture.uv[mesh.faces == vertex] * 512 - 0.5  # in pixels, here far from the picture's border
+        at = mesh.texture.uv[mesh.faces == vertex] * SIZE_PX - 0.5  # in pixels, here far from the picture's border
         colors = [
             np.asarray(picture.transform((1, 1), Image.Transform.AFFINE, (1, 0, x, 0, 1, y), Image.Resampling.BILINEAR))
             for x, y in at.tolist()
