@@ -20,6 +20,7 @@ from instantmesh.mesh.simplify import SimplifyReport, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
 from instantmesh.pipeline import Pipeline, Result
 from instantmesh.structures import Cameras, Mesh, Texture, Views
+from instantmesh.texture.bake import TextureReport, bake
 
 __version__ = "0.1.0"
 
@@ -43,9 +44,11 @@ __all__ = [
     "Result",
     "SimplifyReport",
     "Texture",
+    "TextureReport",
     "UnknownModelError",
     "Views",
     "WatertightReport",
+    "bake",
     "clean",
     "finish",
     "make_watertight",

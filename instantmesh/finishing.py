@@ -8,10 +8,11 @@ from instantmesh.mesh.clean import CleanReport, check_share, clean
 from instantmesh.mesh.simplify import ColorField, SimplifyReport, check_target, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
 from instantmesh.structures import Mesh, Views
+from instantmesh.texture.bake import TextureReport, bake, check_texture_size
 
 _log = logging.getLogger(__name__)
 
-Step = CleanReport | SimplifyReport | WatertightReport
+Step = CleanReport | SimplifyReport | WatertightReport | TextureReport
 
 _A_PART = 0.01  # a dropped component with this share of the main one's area may have been meant
 
@@ -36,6 +37,8 @@ class Finishing:
         check_share("largest_hole", self.largest_hole)
         if self.target_faces is not None:
             check_target(self.target_faces)
+        if self.texture_size is not None:
+            check_texture_size(self.texture_size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,7 @@ def finish_as(
     callback: Callable[[int, int], None] | None = None,
 ) -> Finished:
     """`finish` with wishes that have been checked."""
+    original = mesh
     mesh, cleaned = clean(mesh, keep_components=wishes.keep_components, largest_hole=wishes.largest_hole)
     steps: list[Step] = [cleaned]
     if cleaned.dropped_share >= _A_PART:
@@ -111,6 +115,11 @@ def finish_as(
     if wishes.watertight:
         mesh, solid = make_watertight(mesh)
         steps.append(solid)
+    if wishes.texture_size is not None:
+        mesh, textured = bake(
+            mesh, original, wishes.texture_size, color_field=color_field, views=views, callback=callback
+        )
+        steps.append(textured)
     for step in steps:
         told = isinstance(step, SimplifyReport) and step.floor_reached  # not what was asked for
         _log.log(logging.WARNING if told else logging.INFO, "%s", step)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from instantmesh import CleanReport, InputError, Mesh, SimplifyReport, WatertightReport, finish
+from instantmesh import CleanReport, InputError, Mesh, SimplifyReport, TextureReport, WatertightReport, finish
 from instantmesh.finishing import Finishing
 from tests.mesh.shapes import joined, ring, sphere
 
@@ -14,6 +14,7 @@ from tests.mesh.shapes import joined, ring, sphere
         ({"keep_components": 1.5}, "keep_components is a share"),
         ({"largest_hole": -0.1}, "largest_hole is a share"),
         ({"target_faces": 3}, "has 4 faces"),
+        ({"texture_size": 16}, "texture_size must lie"),
     ],
 )
 def test_what_can_t_be_is_refused_at_once(wishes: dict[str, float], message: str) -> None:
@@ -23,9 +24,11 @@ def test_what_can_t_be_is_refused_at_once(wishes: dict[str, float], message: str
 
 def test_steps_come_in_their_order_and_say_what_they_did() -> None:
     mesh = joined(ring(), sphere(radius=0.02, centre=(2.0, 0, 0)))
-    done = mesh.finish(target_faces=500, watertight=True)
-    assert [type(step) for step in done.steps] == [CleanReport, SimplifyReport, WatertightReport]
-    assert str(done).count("\n") == 2
+    done = mesh.finish(target_faces=500, watertight=True, texture_size=128)
+    assert [type(step) for step in done.steps] == [CleanReport, SimplifyReport, WatertightReport, TextureReport]
+    assert str(done).count("\n") == 3
+    assert done.mesh.texture is not None
+    assert done.mesh.texture.image.shape == (3, 128, 128)
     assert len(done.mesh.faces) <= 500
     report = done.mesh.report()
     assert (report.components, report.watertight, report.euler_number) == (1, True, 0)
@@ -37,3 +40,11 @@ def test_the_method_is_the_function() -> None:
     assert isinstance(by_method, Mesh)
     assert torch.equal(by_method.vertices, by_function.vertices)
     assert torch.equal(by_method.faces, by_function.faces)
+
+
+def test_a_texture_is_made_anew_at_its_own_size() -> None:
+    textured = ring().finish(texture_size=128).mesh
+    again = textured.finish(target_faces=300).mesh
+    assert again.texture is not None
+    assert again.texture.image.shape == (3, 128, 128)
+    assert len(again.texture.uv) == len(again.faces) <= 300
