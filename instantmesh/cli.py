@@ -1,13 +1,14 @@
-"""The command line: `instantmesh generate | reconstruct | inspect | show | turntable | compare | models | train |
-data`."""
+"""The command line: `instantmesh generate | reconstruct | finish | inspect | show | turntable | compare | models |
+train | data`."""
 
 import logging
 import sys
 import time
+from dataclasses import asdict
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tqdm import tqdm
@@ -38,6 +39,13 @@ class MeshFormat(str, Enum):
     usdz = "usdz"
 
 
+class Origin(str, Enum):
+    """What of the mesh lies at the file's origin."""
+
+    CENTER = "center"
+    BOTTOM = "bottom"
+
+
 class Background(str, Enum):
     """How the object is told from what is around it."""
 
@@ -59,6 +67,11 @@ KeepComponents = Annotated[
 ]
 TargetFaces = Annotated[int | None, typer.Option(min=4, help="Simplify to about this many faces.")]
 MeshFile = Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply, .stl, .off or .usdz.")]
+TextureSize = Annotated[int | None, typer.Option(help="Give the mesh a texture with sides of this many texels.")]
+Up = Annotated[str, typer.Option(help="The axis that points up in the file: y, z, -y, ... (GLB and USDZ: y).")]
+Front = Annotated[str | None, typer.Option(help="The axis that the front looks along; z where y is up.")]
+SizeM = Annotated[float, typer.Option(min=0, help="Length of the longest side in the file, in metres.")]
+OriginOption = Annotated[Origin, typer.Option(help="What lies at the file's origin.")]
 Watertight = Annotated[bool, typer.Option("--watertight", help="Make a solid that can be printed.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 LocalOnly = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
@@ -77,7 +90,12 @@ def generate(
     target_faces: TargetFaces = None,
     keep_components: KeepComponents = 1.0,
     watertight: Watertight = False,
+    texture_size: TextureSize = None,
     mesh_format: Format = MeshFormat.glb,
+    up: Up = "y",
+    front: Front = None,
+    size_m: SizeM = 1.0,
+    origin: OriginOption = Origin.CENTER,
     device: Device = "auto",
     cache_dir: CacheDir = None,
     local_files_only: LocalOnly = False,
@@ -89,6 +107,7 @@ def generate(
     pictures = _pictures(photos)
     targets = [_Targets(out, stem, mesh_format.value) for stem in _unique_stems(pictures)]
     _check_out(out)
+    frame = _frame(Path(f"mesh.{mesh_format.value}"), up, front, size_m, origin)
     pipeline = Pipeline.from_pretrained(model, device=device, cache_dir=cache_dir, local_files_only=local_files_only)
     failures = 0
     for photo, target in tqdm(list(zip(pictures, targets, strict=True)), unit="photo", disable=len(pictures) == 1):
@@ -105,10 +124,11 @@ def generate(
                 keep_components=keep_components,
                 target_faces=target_faces,
                 watertight=watertight,
+                texture_size=texture_size,
             )
             result.views.save(target.views, overwrite=overwrite)
             result.save_preview(target.preview, overwrite=overwrite)
-            result.mesh.save(target.mesh, overwrite=overwrite)
+            result.mesh.save(target.mesh, **frame, overwrite=overwrite)
         except InstantMeshError as error:
             failures += 1
             _say(f"{photo}: {error}")
@@ -132,7 +152,12 @@ def reconstruct(
     target_faces: TargetFaces = None,
     keep_components: KeepComponents = 1.0,
     watertight: Watertight = False,
+    texture_size: TextureSize = None,
     mesh_format: Format = MeshFormat.glb,
+    up: Up = "y",
+    front: Front = None,
+    size_m: SizeM = 1.0,
+    origin: OriginOption = Origin.CENTER,
     device: Device = "auto",
     cache_dir: CacheDir = None,
     local_files_only: LocalOnly = False,
@@ -143,6 +168,7 @@ def reconstruct(
     from instantmesh.render.preview import save_preview
 
     target = _Targets(out, views.stem, mesh_format.value)
+    frame = _frame(target.mesh, up, front, size_m, origin)
     _check_out(out)
     target.check(overwrite)
     posed = _read_views(views)
@@ -155,10 +181,41 @@ def reconstruct(
         keep_components=keep_components,
         target_faces=target_faces,
         watertight=watertight,
+        texture_size=texture_size,
     )
     save_preview(mesh, target.preview, overwrite=overwrite)
-    mesh.save(target.mesh, overwrite=overwrite)
+    mesh.save(target.mesh, **frame, overwrite=overwrite)
     _say(f"{views} -> {target.mesh}")
+
+
+@app.command()
+def finish(
+    file: MeshFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to; the ending chooses the format.")],
+    target_faces: TargetFaces = None,
+    keep_components: KeepComponents = 1.0,
+    watertight: Watertight = False,
+    texture_size: TextureSize = None,
+    up: Up = "y",
+    front: Front = None,
+    size_m: SizeM = 1.0,
+    origin: OriginOption = Origin.CENTER,
+    overwrite: Overwrite = False,
+) -> None:
+    """Clean a mesh file, simplify it, make it solid, texture it, and write it in any format."""
+    from instantmesh.finishing import finish as finish_mesh
+    from instantmesh.mesh.reading import read_mesh
+
+    frame = _frame(out, up, front, size_m, origin)
+    done = finish_mesh(
+        read_mesh(file),
+        keep_components=keep_components,
+        target_faces=target_faces,
+        watertight=watertight,
+        texture_size=texture_size,
+    )
+    done.mesh.save(out, **frame, overwrite=overwrite)
+    _say(f"{done}\n{file} -> {out}")
 
 
 @app.command()
@@ -211,15 +268,11 @@ def turntable(
 
     mesh = read_mesh(file)
     with tqdm(total=frames, unit="frame") as bar:
-        films.turntable(
-            mesh,
-            out,
-            frames=frames,
-            size_px=size,
-            fps=fps,
-            callback=lambda done, _: bar.update(done - bar.n),
-            overwrite=overwrite,
-        )
+
+        def tell(done: int, _: int) -> None:
+            bar.update(done - bar.n)
+
+        films.turntable(mesh, out, frames=frames, size_px=size, fps=fps, callback=tell, overwrite=overwrite)
 
 
 @app.command()
@@ -295,6 +348,17 @@ class _Targets:
         for path in (*written_files(self.mesh), self.views, self.preview):
             if path.exists() and not overwrite:
                 raise OutputError(f"{path} exists; pass --overwrite to replace it")
+
+
+def _frame(path: Path, up: str, front: str | None, size_m: float, origin: Origin) -> dict[str, Any]:
+    """Arguments of `Mesh.save`, refused before any work is done if the file at `path` can't have them."""
+    from instantmesh.files.frame import Frame
+    from instantmesh.files.mesh_files import check_ending, check_frame
+
+    frame = Frame(up, front, size_m, origin.value)
+    check_ending(path)
+    check_frame(path, frame)
+    return asdict(frame)
 
 
 def _read_views(source: Path) -> "Views":

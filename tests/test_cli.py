@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import trimesh
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -82,6 +83,28 @@ def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):
     assert code == 0
     faces = [line for line in (tmp_path / "small" / "views.obj").read_text().splitlines() if line.startswith("f ")]
     assert 450 < len(faces) < 550
+
+
+def test_a_textured_mesh_goes_through_the_commands(photos, tmp_path, monkeypatch, capsys):
+    arguments = ("generate", photos / "photo6.png", "-o", tmp_path, "--model", "tiny", "--seed", 1, "--steps", 2)
+    wishes = ("--texture-size", 128, "--target-faces", 1000, "--format", "obj", "--up", "z", "--size-m", 0.5)
+    assert run(monkeypatch, capsys, *arguments, *wishes, "--origin", "bottom")[0] == 0
+    with Image.open(tmp_path / "photo6_texture.png") as texture:
+        assert texture.size == (128, 128)
+    saved = trimesh.load(tmp_path / "photo6.obj", process=False)
+    assert saved.extents.max() == pytest.approx(0.5, abs=1e-4)
+    assert saved.bounds[0, 2] == pytest.approx(0, abs=1e-4)
+    small = tmp_path / "small.glb"
+    code, text = run(monkeypatch, capsys, "finish", tmp_path / "photo6.obj", "-o", small, "--target-faces", 400)
+    assert code == 0
+    assert "cleaned" in text
+    assert "simplified" in text
+    assert "textured: 128 x 128" in text  # as large as the one that was there
+    scene = trimesh.load(small)
+    assert len(scene.to_geometry().faces) <= 400
+    code, text = run(monkeypatch, capsys, "finish", small, "-o", tmp_path / "other.glb", "--up", "z")
+    assert (code, (tmp_path / "other.glb").exists()) == (2, False)
+    assert "+y up by its standard" in text
 
 
 def test_compare_writes_one_picture_and_refuses_to_overwrite_it(photos, tmp_path, monkeypatch, capsys):

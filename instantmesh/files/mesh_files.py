@@ -31,15 +31,21 @@ def write_mesh(path: str | PathLike[str], mesh: MeshArrays, frame: Frame, *, ove
     if len(mesh.faces) == 0:
         raise InputError("the mesh has no triangles: there is nothing to write")
     check_ending(path)
+    check_frame(path, frame)
     ending = path.suffix.lower()
-    if ending in _Y_UP and frame.up != "y":
-        raise OutputError(f"up={frame.up!r} isn't possible: {ending} is +y up by its standard (front= is free)")
     placed = _placed(mesh, frame)
     if ending == ".obj":
         write_obj(path, placed, overwrite=overwrite)
         return path
     data = {".glb": glb_bytes, ".usdz": usdz_bytes, ".ply": _ply_bytes, ".stl": _stl_bytes}[ending](placed)
     return write_bytes(path, data, overwrite=overwrite)
+
+
+def check_frame(path: Path, frame: Frame) -> None:
+    """Raises OutputError where the format of the path's ending can't have this frame."""
+    ending = path.suffix.lower()
+    if ending in _Y_UP and frame.up != "y":
+        raise OutputError(f"up={frame.up!r} isn't possible: {ending} is +y up by its standard (front= is free)")
 
 
 def check_ending(path: Path) -> None:
