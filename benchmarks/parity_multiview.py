@@ -64,7 +64,7 @@ class FixedDraws(Draws):
     """The references' draws: the VAE's modes, given latents, one reference noise, no ancestral noise."""
 
     def __init__(self, expected: dict[str, Tensor]) -> None:
-        super().__init__(None)
+        super().__init__([None])
         self.expected = expected
 
     def from_posterior(self, posterior) -> Tensor:
@@ -89,10 +89,10 @@ def compare(folder: Path) -> Iterator[tuple[str, Tensor, Tensor, float | None]]:
         pixels = processor(picture, return_tensors="pt").pixel_values
         yield f"pipe.pixel_values_{name}", pixels, expected[f"pipe.pixel_values_{name}"], PIXEL_TOLERANCE
     ramping = expected["pipe.ramping_coefficients"][:, None]
-    prompt = pipeline.encode_prompt(picture)
+    prompt = pipeline.encode_prompt([picture])
     yield "pipe.image_embeds", prompt[1] - prompt[0], expected["pipe.image_embeds"] * ramping, None
     conditions = torch.cat([expected["pipe.negative_cond_lat"], expected["pipe.cond_lat"]])
-    yield "pipe.condition", pipeline.encode_condition(picture, FixedDraws(expected)), conditions, None
+    yield "pipe.condition", pipeline.encode_condition([picture], FixedDraws(expected)), conditions, None
     yield "pipe.images", _sample(pipeline, picture, expected), expected["pipe.images"], None
 
 
@@ -121,8 +121,8 @@ def _sample(pipeline: Zero123PlusPipeline, picture: Image.Image, expected: dict[
     pictured = expected["pipe.image_embeds"] * expected["pipe.ramping_coefficients"][:, None]
     prompt = torch.cat([expected["pipe.negative_prompt_embeds"], expected["pipe.prompt_embeds"] + pictured])
     with (
-        patch.object(zero123plus, "Draws", lambda generator: FixedDraws(expected)),
-        patch.object(pipeline, "encode_prompt", lambda picture: prompt),
+        patch.object(zero123plus, "Draws", lambda generators: FixedDraws(expected)),
+        patch.object(pipeline, "encode_prompt", lambda pictures: prompt),
         patch.object(scheduling_euler_ancestral_discrete, "randn_tensor", lambda shape, **_: torch.zeros(shape)),
     ):
         return pipeline(picture, num_inference_steps=STEPS, output_type="pt").images  # pyright: ignore[reportReturnType]

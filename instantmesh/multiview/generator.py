@@ -1,7 +1,7 @@
 """The multiview stage as the rest of the package sees it: a photo goes in, six views with cameras come out."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -43,6 +43,23 @@ class MultiviewGenerator(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchGenerator(MultiviewGenerator, Protocol):
+    """A `MultiviewGenerator` that can do several photos at once, faster than one by one."""
+
+    def generate_batch(
+        self,
+        photos: Sequence[Float[Tensor, "3 _ _"]],
+        *,
+        steps: int = 75,
+        guidance_scale: float = 4.0,
+        generators: Sequence[torch.Generator] | None = None,
+        callback: Callback | None = None,
+    ) -> list[Views]:
+        """The views that `generate` gives of each photo with its generator, but for rounding."""
+        ...
+
+
 class Zero123PlusGenerator:
     """`Zero123PlusPipeline` as a `MultiviewGenerator`: the six fixed views of `cameras.six_view_cameras`."""
 
@@ -63,23 +80,49 @@ class Zero123PlusGenerator:
         Raises:
             InputError: the photo is no (3, h, w) picture in [0, 1], or see `Zero123PlusPipeline.__call__`.
         """
-        _check_photo(photo)
+        generators = None if generator is None else [generator]
+        settings: Any = {"steps": steps, "guidance_scale": guidance_scale, "callback": callback}
+        return self.generate_batch([photo], generators=generators, **settings)[0]
+
+    def generate_batch(
+        self,
+        photos: Sequence[Float[Tensor, "3 _ _"]],
+        *,
+        steps: int = 75,
+        guidance_scale: float = 4.0,
+        generators: Sequence[torch.Generator] | None = None,
+        callback: Callback | None = None,
+    ) -> list[Views]:
+        """Views of several photos, painted together: those that `generate` gives of each, but for rounding.
+
+        Args:
+            photos: as `generate` takes them, of any sizes.
+            generators: one for each photo.
+
+        Raises:
+            InputError: as in `generate`, or there isn't a generator for each photo.
+        """
+        for photo in photos:
+            _check_photo(photo)
 
         def on_step_end(_pipeline: Any, step: int, _timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             if callback is not None:
                 callback(step + 1, steps)
             return tensors
 
-        painted = self.pipeline(
-            to_pil(photo),
+        painted: Any = self.pipeline(
+            [to_pil(photo) for photo in photos],
             num_inference_steps=steps,
             guidance_scale=guidance_scale,
-            generator=generator,
+            generator=generators,
             output_type="pt",
             callback_on_step_end=on_step_end,
-        )
-        images = untile(painted.images[0], rows=3, columns=2)  # pyright: ignore[reportArgumentType]
-        return Views(images, six_view_cameras().to(images.device))
+        ).images
+        return [Views(untile(sheet, rows=3, columns=2), six_view_cameras().to(sheet.device)) for sheet in painted]
+
+    def compile(self, **options: Any) -> None:
+        """See `Zero123PlusPipeline.compile`."""
+        self.pipeline.compile(**options)
 
 
 def _check_photo(photo: Tensor) -> None:

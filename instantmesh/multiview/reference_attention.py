@@ -1,83 +1,131 @@
 """Reference attention: a UNet that looks at a second picture through its own self-attention layers.
 
 Two passes of the same UNet (Zero123++, arXiv 2310.15110, section 2.2). The *reference* pass runs on the noised
-condition picture and remembers the tokens that enter every self-attention layer (`attn1`: the source of its keys and
-values). In the *denoising* pass each of these layers attends to its own tokens and the remembered ones together.
+condition picture and remembers the keys and values of every self-attention layer (`attn1`). In the *denoising* pass
+each of these layers attends to its own tokens and the remembered ones together. Both passes have the same weights, so
+remembering a layer's tokens, as the paper has it, comes to the same; keys and values aren't computed twice.
 Cross-attention to the text (`attn2`) is unchanged in both.
+
+The reference pass ends at the last self-attention layer: what comes after it would be thrown away.
 
 Symbols: b pictures; c latent channels; h x w latents of the painted picture, k x l of the condition;
 t text tokens of d channels.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
 from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
-Tokens = dict[str, Tensor]
-"""Remembered tokens (b, k * l at that level, channels) by the layer's name."""
+KeysValues = tuple[Tensor, Tensor]
+Memory = dict[str, KeysValues]
+"""Remembered keys and values, each (b, tokens at that level, channels), by the layer's name."""
+
+_ORDER = ("down_blocks", "mid_block", "up_blocks")  # in which a UNet runs its parts; it lists them otherwise
+
+
+class _AllRemembered(Exception):
+    """Ends the reference pass."""
 
 
 class ReferenceAttnProcessor:
     """Processor of one self-attention layer; torch's scaled_dot_product_attention does the work.
 
-    The UNet's `cross_attention_kwargs` say what to do in a pass: `remember` is a dict that receives the layer's
-    tokens, `recall` one that holds them; with neither it is plain self-attention.
+    The UNet's `cross_attention_kwargs` say what to do in a pass: `remember` is a dict that receives the layer's keys
+    and values, `recall` one that holds them; with neither it is plain self-attention.
+
+    Args:
+        name: of the layer in the dict.
+        last: the reference pass ends here.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._attend = AttnProcessor2_0()
+    def __init__(self, name: str, last: bool = False) -> None:
+        self.name, self.last = name, last
 
     def __call__(
         self,
-        attn: nn.Module,
+        attn: Any,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         *,
-        remember: Tokens | None = None,
-        recall: Tokens | None = None,
+        remember: Memory | None = None,
+        recall: Memory | None = None,
     ) -> Tensor:
-        context = hidden_states
+        key, value = attn.to_k(hidden_states), attn.to_v(hidden_states)
         if remember is not None:
-            remember[self.name] = hidden_states
+            remember[self.name] = key, value
+            if self.last:
+                raise _AllRemembered
         if recall is not None:
-            context = torch.cat([hidden_states, recall[self.name]], dim=1)
-        return self._attend(attn, hidden_states, context, attention_mask)  # pyright: ignore[reportArgumentType]
+            key, value = (torch.cat(pair, dim=1) for pair in zip((key, value), recall[self.name], strict=True))
+        return _attend(attn, attn.to_q(hidden_states), key, value)
 
 
 class TextAttnProcessor:
     """Plain cross-attention that takes no notice of `remember` and `recall`."""
 
-    def __init__(self) -> None:
-        self._attend = AttnProcessor2_0()
-
     def __call__(
         self,
-        attn: nn.Module,
+        attn: Any,
         hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
+        encoder_hidden_states: Tensor,
         attention_mask: Tensor | None = None,
         *,
-        remember: Tokens | None = None,
-        recall: Tokens | None = None,
+        remember: Memory | None = None,
+        recall: Memory | None = None,
     ) -> Tensor:
-        return self._attend(attn, hidden_states, encoder_hidden_states, attention_mask)  # pyright: ignore[reportArgumentType]
+        key, value = attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        return _attend(attn, attn.to_q(hidden_states), key, value)
+
+
+def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention of a layer with its output projection, all of them (b, tokens, channels)."""
+    query, key, value = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
+    attended = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    projection, dropout = attn.to_out
+    return dropout(projection(attended))
 
 
 def install_reference_attention(unet: "UNet2DConditionModel") -> None:
     """Give this UNet's attention layers the processors above. Without a reference it computes what it did before."""
+    names = list(unet.attn_processors)
+    own = [name for name in names if name.endswith("attn1.processor")]
+    last = max(own, key=lambda name: (_ORDER.index(name.split(".")[0]), own.index(name)))
     processors: dict[str, Any] = {
-        name: ReferenceAttnProcessor(name) if name.endswith("attn1.processor") else TextAttnProcessor()
-        for name in unet.attn_processors
+        name: ReferenceAttnProcessor(name, name == last) if name in own else TextAttnProcessor() for name in names
     }
     unet.set_attn_processor(processors)
+
+
+def remember(
+    unet: "UNet2DConditionModel",
+    noised_condition: Float[Tensor, "b c k l"],
+    timestep: Shaped[Tensor, "*b"],
+    text: Float[Tensor, "b t d"],
+) -> Memory:
+    """The reference pass: what the denoising pass of the same timestep recalls. See `predict_with_reference`."""
+    memory: Memory = {}
+    with suppress(_AllRemembered):
+        unet(noised_condition, timestep, text, cross_attention_kwargs={"remember": memory}, return_dict=False)
+    return memory
+
+
+def recall(
+    unet: "UNet2DConditionModel",
+    sample: Float[Tensor, "b c h w"],
+    timestep: Shaped[Tensor, "*b"],
+    text: Float[Tensor, "b t d"],
+    memory: Memory,
+) -> Float[Tensor, "b c h w"]:
+    """The denoising pass: the UNet's prediction for `sample`. See `predict_with_reference`."""
+    return unet(sample, timestep, text, cross_attention_kwargs={"recall": memory}, return_dict=False)[0]
 
 
 def predict_with_reference(
@@ -96,6 +144,4 @@ def predict_with_reference(
         text: prompt embeddings, the same in both passes.
         noised_condition: the condition's latents with noise of the same timestep, scaled like `sample`.
     """
-    tokens: Tokens = {}
-    unet(noised_condition, timestep, text, cross_attention_kwargs={"remember": tokens}, return_dict=False)
-    return unet(sample, timestep, text, cross_attention_kwargs={"recall": tokens}, return_dict=False)[0]
+    return recall(unet, sample, timestep, text, remember(unet, noised_condition, timestep, text))

@@ -4,7 +4,7 @@ Every denoising step is two passes of the UNet (`reference_attention`); the prom
 picture's CLIP embedding is added token by token with the checkpoint's ramping coefficients.
 
 Symbols: c latent channels; h x w latents of the painted picture, k x l of the condition; t prompt tokens of d channels.
-Pairs are batches of two: without the condition (negative), then with it.
+n samples are painted at a time, in batches of b = 2 n: n without their condition (negative), then n with it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
@@ -24,7 +25,7 @@ from instantmesh.files.pictures import to_pil
 from instantmesh.multiview.draws import Draws
 from instantmesh.multiview.latent_space import decode_painted
 from instantmesh.multiview.pretrained import load_components
-from instantmesh.multiview.reference_attention import install_reference_attention, predict_with_reference
+from instantmesh.multiview.reference_attention import Memory, install_reference_attention, recall, remember
 
 ROWS, COLUMNS = 3, 2
 
@@ -73,6 +74,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
         )
         self.register_to_config(ramping_coefficients=list(ramping_coefficients), tile_size_px=tile_size_px)
         install_reference_attention(unet)
+        self._remember, self._recall = remember, recall
 
     @classmethod
     def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -103,29 +105,47 @@ class Zero123PlusPipeline(DiffusionPipeline):
             )
         )
 
+    def compile(self, **options: Any) -> None:
+        """Compile both passes of the UNet at the sizes they are called with. The first sample of a size then takes
+        minutes, those that follow are faster; the numbers are the same within rounding.
+
+        Args:
+            options: of `torch.compile`; `mode="reduce-overhead"` records CUDA graphs.
+        """
+        if self._execution_device.type == "cuda":
+            self.unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        compiled = torch.compile(remember, dynamic=False, **options)
+
+        def remember_anew(*arguments: Any) -> Memory:
+            torch.compiler.cudagraph_mark_step_begin()  # from here on earlier steps' memory may be written over
+            return compiled(*arguments)
+
+        self._remember, self._recall = remember_anew, torch.compile(recall, dynamic=False, **options)
+
     @torch.no_grad()
     def __call__(
         self,
-        image: Image.Image,
+        image: Image.Image | Sequence[Image.Image],
         num_inference_steps: int = 75,
         guidance_scale: float = 4.0,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
         width: int | None = None,
         height: int | None = None,
         output_type: Literal["pil", "pt", "latent"] = "pil",
         callback_on_step_end: Callable[[DiffusionPipeline, int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
         | None = None,
     ) -> ImagePipelineOutput:
-        """Paint the six views of the object in `image`.
+        """Paint the six views of the object in `image`, or of each of several, which are painted together.
 
         Args:
-            image: the object, cut out and centred; RGB on white, or RGBA, which is laid on white.
+            image: the object, cut out and centred; RGB on white, or RGBA, which is laid on white. Or n of them.
             num_inference_steps: denoising steps.
             guidance_scale: how far predictions are moved from unconditional to conditional (1: conditional).
-            generator: fixes every random draw, see `Draws`.
-            width: of the painted picture in pixels, two tiles; None is the model's own.
+            generator: fixes every random draw, see `Draws`; one for each image, which is then painted as alone but for
+                rounding.
+            width: of a painted picture in pixels, two tiles; None is the model's own.
             height: likewise, three tiles.
-            output_type: "pil", one PIL picture; "pt", (1, 3, height, width) in [0, 1]; "latent", painted latents.
+            output_type: "pil", n PIL pictures; "pt", (n, 3, height, width) in [0, 1]; "latent", painted latents.
             callback_on_step_end: diffusers' convention: called with (pipeline, step, timestep, {"latents": ...}) and
                 may return other latents.
 
@@ -135,67 +155,82 @@ class Zero123PlusPipeline(DiffusionPipeline):
         tile: int = self.config["tile_size_px"]
         width = COLUMNS * tile if width is None else width
         height = ROWS * tile if height is None else height
-        device = self._execution_device
-        self._check(num_inference_steps, width, height, generator)
-        draws = Draws(generator)
-        picture = on_white(image)
-        prompt = self.encode_prompt(picture)
-        condition = self.encode_condition(picture, draws)
-        shape = (1, self.unet.config["in_channels"], height // self._vae_factor, width // self._vae_factor)
-        self.scheduler.set_timesteps(num_inference_steps, device=device)
-        latents = draws.initial(shape, device) * self.scheduler.init_noise_sigma
+        device, scheduler = self._execution_device, self.scheduler
+        pictures = [on_white(x) for x in ([image] if isinstance(image, Image.Image) else image)]
+        generators = list(generator) if isinstance(generator, Sequence) else [generator] * len(pictures)
+        self._check(len(pictures), num_inference_steps, width, height, generators)
+        draws = Draws(generators)
+        prompt = self.encode_prompt(pictures)
+        condition = self.encode_condition(pictures, draws)
+        scheduler.set_timesteps(num_inference_steps, device=device)
+        scheduler.set_begin_index(0)  # otherwise it looks for each timestep on the device, and the host waits
+        shape = (self.unet.config["in_channels"], height // self._vae_factor, width // self._vae_factor)
+        latents = draws.initial(shape, device) * scheduler.init_noise_sigma
         with self.progress_bar(total=num_inference_steps) as progress:  # pyright: ignore[reportCallIssue]
-            for step, timestep in enumerate(self.scheduler.timesteps):
-                prediction = self.predict(latents, timestep, prompt, condition, guidance_scale, draws)
-                latents = draws.ancestral_step(self.scheduler, prediction, timestep, latents)
+            for step, timestep in enumerate(scheduler.timesteps):
+                memory = self.reference(condition, timestep, prompt, draws)
+                prediction = self.predict(latents, timestep, prompt, memory, guidance_scale)
+                latents = draws.step(scheduler, prediction, timestep, latents)
                 if callback_on_step_end is not None:
                     latents = callback_on_step_end(self, step, timestep, {"latents": latents}).get("latents", latents)
                 progress.update()
         return self._output(latents, output_type)
 
-    def encode_prompt(self, picture: Image.Image) -> Float[Tensor, "2 t d"]:
-        """Prompt embeddings without and with the picture, an RGB one."""
+    def encode_prompt(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b t d"]:
+        """Prompt embeddings: n times without a picture, then with each of n RGB pictures."""
         empty = self._empty_prompt()
-        pixels = self.feature_extractor_clip(picture, return_tensors="pt").pixel_values
-        embedding = self.vision_encoder(pixels.to(empty)).image_embeds
+        pixels = self.feature_extractor_clip(list(pictures), return_tensors="pt").pixel_values
+        embeddings = self.vision_encoder(pixels.to(empty)).image_embeds
         ramping = torch.tensor(self.config["ramping_coefficients"]).to(empty)
         if len(ramping) != empty.shape[1]:
             raise InputError(f"the model has {len(ramping)} ramping coefficients for {empty.shape[1]} prompt tokens")
-        return torch.cat([empty, empty + embedding[:, None] * ramping[:, None]])
+        return torch.cat([empty.expand(len(pictures), -1, -1), empty + embeddings[:, None] * ramping[:, None]])
 
     def _empty_prompt(self) -> Float[Tensor, "1 t d"]:
         ids = self.tokenizer("", padding="max_length", max_length=self.tokenizer.model_max_length, return_tensors="pt")
         return self.text_encoder(ids.input_ids.to(self._execution_device)).last_hidden_state
 
-    def encode_condition(self, picture: Image.Image, draws: Draws) -> Float[Tensor, "2 c k l"]:
-        """The VAE's raw latents of a zero picture and of the (RGB) picture."""
+    def encode_condition(self, pictures: Sequence[Image.Image], draws: Draws) -> Float[Tensor, "b c k l"]:
+        """The VAE's raw latents: n of a zero picture, then of each of n RGB pictures."""
         vae = self._exact_vae()
-        pixels = self.feature_extractor_vae(picture, return_tensors="pt").pixel_values
+        pixels = self.feature_extractor_vae(list(pictures), return_tensors="pt").pixel_values
         pixels = pixels.to(device=self._execution_device, dtype=vae.dtype)
+        # one by one: it takes less memory, and a picture this large leaves no device idle
+        zero, *posteriors = (
+            vae.encode(x, return_dict=False)[0].parameters for x in (torch.zeros_like(pixels[:1]), *pixels.split(1))
+        )
         negative, positive = (
-            draws.from_posterior(vae.encode(x, return_dict=False)[0]) for x in (torch.zeros_like(pixels), pixels)
+            draws.from_posterior(DiagonalGaussianDistribution(x))
+            for x in (zero.expand(len(posteriors), -1, -1, -1), torch.cat(posteriors))
         )
         return torch.cat([negative, positive]).float()
 
-    def predict(
+    def reference(
         self,
-        latents: Float[Tensor, "1 c h w"],
-        timestep: Float[Tensor, ""],
-        prompt: Float[Tensor, "2 t d"],
-        condition: Float[Tensor, "2 c k l"],
-        guidance_scale: float,
+        condition: Float[Tensor, "b c k l"],
+        timestep: Shaped[Tensor, ""],
+        prompt: Float[Tensor, "b t d"],
         draws: Draws,
-    ) -> Float[Tensor, "1 c h w"]:
-        """The guided v-prediction of one step, float32 like the latents; the UNet computes in its own dtype."""
+    ) -> Memory:
+        """What the UNet remembers of the condition with fresh noise of this timestep."""
         noised = self.scheduler.add_noise(condition, draws.reference(condition), timestep[None])  # pyright: ignore[reportArgumentType]
-        sample = self.scheduler.scale_model_input(latents, timestep).expand(2, -1, -1, -1)
         noised = self.scheduler.scale_model_input(noised, timestep)
         dtype = self.unet.dtype
-        negative, positive = (
-            predict_with_reference(self.unet, sample.to(dtype), timestep, prompt.to(dtype), noised.to(dtype))
-            .float()
-            .chunk(2)
-        )
+        return self._remember(self.unet, noised.to(dtype), timestep, prompt.to(dtype))
+
+    def predict(
+        self,
+        latents: Float[Tensor, "n c h w"],
+        timestep: Shaped[Tensor, ""],
+        prompt: Float[Tensor, "b t d"],
+        memory: Memory,
+        guidance_scale: float,
+    ) -> Float[Tensor, "n c h w"]:
+        """The guided v-prediction of one step, float32 like the latents; the UNet computes in its own dtype."""
+        sample = self.scheduler.scale_model_input(latents, timestep).repeat(2, 1, 1, 1)
+        dtype = self.unet.dtype
+        predicted = self._recall(self.unet, sample.to(dtype), timestep, prompt.to(dtype), memory)
+        negative, positive = predicted.float().chunk(2)
         return negative + guidance_scale * (positive - negative)
 
     def _exact_vae(self) -> AutoencoderKL:
@@ -204,12 +239,12 @@ class Zero123PlusPipeline(DiffusionPipeline):
             self.vae.to(torch.float32)  # pyright: ignore[reportArgumentType, reportCallIssue]
         return self.vae
 
-    def _output(self, latents: Float[Tensor, "1 c h w"], output_type: str) -> ImagePipelineOutput:
+    def _output(self, latents: Float[Tensor, "n c h w"], output_type: str) -> ImagePipelineOutput:
         images: Any = latents
-        if output_type != "latent":
-            images = decode_painted(self._exact_vae(), latents)
+        if output_type != "latent":  # one by one, as they are encoded
+            images = torch.cat([decode_painted(self._exact_vae(), x) for x in latents.split(1)])
         if output_type == "pil":
-            images = [to_pil(images[0])]
+            images = [to_pil(x) for x in images]
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images)
 
@@ -217,16 +252,23 @@ class Zero123PlusPipeline(DiffusionPipeline):
     def _vae_factor(self) -> int:
         return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
 
-    def _check(self, steps: int, width: int, height: int, generator: torch.Generator | None) -> None:
+    def _check(
+        self, pictures: int, steps: int, width: int, height: int, generators: Sequence[torch.Generator | None]
+    ) -> None:
         factor = self._vae_factor
+        if pictures < 1 or len(generators) != pictures:
+            raise InputError(
+                f"a picture or more are needed, and as many generators, got {pictures} and {len(generators)}"
+            )
         if steps < 1:
             raise InputError(f"num_inference_steps must be at least 1, got {steps}")
         if min(width, height) < 1 or width % (COLUMNS * factor) or height % (ROWS * factor):
             raise InputError(
                 f"width must be a multiple of {COLUMNS * factor} and height of {ROWS * factor}, got {width} x {height}"
             )
-        if generator is not None and generator.device.type not in ("cpu", self._execution_device.type):
-            raise InputError(f"the generator is on {generator.device}, the model on {self._execution_device}")
+        for generator in generators:
+            if generator is not None and generator.device.type not in ("cpu", self._execution_device.type):
+                raise InputError(f"the generator is on {generator.device}, the model on {self._execution_device}")
 
 
 def on_white(image: Image.Image) -> Image.Image:

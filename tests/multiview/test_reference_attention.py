@@ -1,5 +1,7 @@
 """Reference attention against the released code's numbers and against a plain twin."""
 
+from functools import partial
+
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -8,7 +10,12 @@ from torch import Tensor
 from torch.nn.functional import softmax
 
 from instantmesh.multiview.latent_space import decode_painted, encode_painted, painted_latents, raw_latents
-from instantmesh.multiview.reference_attention import ReferenceAttnProcessor, predict_with_reference
+from instantmesh.multiview.reference_attention import (
+    Memory,
+    ReferenceAttnProcessor,
+    predict_with_reference,
+    remember,
+)
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 
 pytestmark = pytest.mark.filterwarnings(
@@ -58,7 +65,7 @@ def test_attention_equals_a_plain_twin_with_gradients(pipeline: Zero123PlusPipel
     tokens, reference = (torch.randn(2, n, 32, generator=generator, requires_grad=True) for n in (7, 5))
     cotangent = torch.randn(2, 7, 32, generator=generator)
 
-    memory: dict[str, Tensor] = {}
+    memory: Memory = {}
     processor(attn, reference, remember=memory)
     fast = processor(attn, tokens, recall=memory)
 
@@ -91,6 +98,33 @@ def test_gradients_reach_the_reference_and_pictures_of_a_batch_stay_apart(pipeli
     assert float(condition.grad[1].abs().max()) == 0
     alone = predict_with_reference(pipeline.unet, sample[1:], timestep[1:], text[1:], condition[1:])
     torch.testing.assert_close(alone, predicted[1:], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_reference_pass_ends_where_nothing_more_is_remembered(pipeline: Zero123PlusPipeline):
+    """It remembers every layer's keys and values, of the same tokens as a whole pass, and runs nothing after them."""
+    unet, generator = pipeline.unet, torch.Generator().manual_seed(3)
+    condition, text = torch.randn(2, 4, 8, 8, generator=generator), torch.randn(2, 77, 32, generator=generator)
+    own = {name: m for name, m in unet.named_modules() if name.endswith("attn1")}
+    ran, expected = [], {}
+    hooks = [unet.conv_out.register_forward_hook(lambda *_: ran.append("conv_out"))]
+    for name, layer in own.items():
+        hooks.append(layer.register_forward_pre_hook(partial(_keys_values, expected, name), with_kwargs=True))
+    memory = remember(unet, condition, torch.tensor(500.0), text)
+    assert ran == []
+    expected.clear()
+    unet(condition, torch.tensor(500.0), text)
+    for hook in hooks:
+        hook.remove()
+    assert ran == ["conv_out"]
+    assert memory.keys() == {f"{name}.processor" for name in own}
+    for name, pair in expected.items():
+        for remembered, whole in zip(memory[f"{name}.processor"], pair, strict=True):
+            torch.testing.assert_close(remembered, whole, atol=1e-6, rtol=0)
+
+
+def _keys_values(store: dict, name: str, attn, inputs: tuple, _kwargs: dict) -> None:
+    store[name] = attn.to_k(inputs[0]), attn.to_v(inputs[0])
 
 
 @torch.no_grad()

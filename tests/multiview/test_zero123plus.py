@@ -48,10 +48,10 @@ def test_encodings_meet_the_reference(pipeline: Zero123PlusPipeline, golden: dic
         processor = getattr(pipeline, f"feature_extractor_{name}")
         pixels = processor(picture, return_tensors="pt").pixel_values
         torch.testing.assert_close(pixels, golden[f"pipe.pixel_values_{name}"], atol=1e-5, rtol=0)
-    prompt = pipeline.encode_prompt(picture)
+    prompt = pipeline.encode_prompt([picture])
     ramping = golden["pipe.ramping_coefficients"][:, None]
     torch.testing.assert_close(prompt[1] - prompt[0], golden["pipe.image_embeds"] * ramping, atol=1e-4, rtol=0)
-    condition = pipeline.encode_condition(picture, FixedDraws(golden))
+    condition = pipeline.encode_condition([picture], FixedDraws(golden))
     expected = torch.cat([golden["pipe.negative_cond_lat"], golden["pipe.cond_lat"]])
     torch.testing.assert_close(condition, expected, atol=1e-4, rtol=0)
 
@@ -60,14 +60,14 @@ class FixedDraws(Draws):
     """The reference's draws: the VAE's modes, given latents, the same reference noise at every step."""
 
     def __init__(self, golden: dict[str, Tensor]) -> None:
-        super().__init__(None)
+        super().__init__([None])
         self.golden = golden
 
     def from_posterior(self, posterior) -> Tensor:
         return posterior.mode()
 
     def initial(self, shape, device) -> Tensor:
-        assert tuple(shape) == tuple(self.golden["pipe.latents"].shape)
+        assert (1, *shape) == tuple(self.golden["pipe.latents"].shape)
         return self.golden["pipe.latents"]
 
     def reference(self, condition: Tensor) -> Tensor:
@@ -77,11 +77,11 @@ class FixedDraws(Draws):
 def test_a_whole_sample_meets_the_reference(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(zero123plus, "Draws", lambda generator: FixedDraws(golden))
+    monkeypatch.setattr(zero123plus, "Draws", lambda generators: FixedDraws(golden))
     # the reference's two text embeddings are random numbers, before the picture's embedding is added
     pictured = golden["pipe.image_embeds"] * golden["pipe.ramping_coefficients"][:, None]
     prompt = torch.cat([golden["pipe.negative_prompt_embeds"], golden["pipe.prompt_embeds"] + pictured])
-    monkeypatch.setattr(pipeline, "encode_prompt", lambda picture: prompt)
+    monkeypatch.setattr(pipeline, "encode_prompt", lambda pictures: prompt)
     monkeypatch.setattr(  # no ancestral noise
         scheduling_euler_ancestral_discrete, "randn_tensor", lambda shape, **_: torch.zeros(shape)
     )
@@ -116,8 +116,8 @@ def test_every_kind_of_draw_comes_from_the_generator(
 
     class Watched(Draws):
         def __getattribute__(self, name: str):
-            if name in ("from_posterior", "initial", "reference", "ancestral_step"):
-                states.append(super().__getattribute__("generator").get_state())
+            if name in ("from_posterior", "initial", "reference", "step"):
+                states.append(super().__getattribute__("generators")[0].get_state())
             return super().__getattribute__(name)
 
     monkeypatch.setattr(zero123plus, "Draws", Watched)
@@ -148,7 +148,8 @@ def test_guidance_moves_from_negative_to_positive(pipeline: Zero123PlusPipeline,
 
     def predict(scale: float) -> Tensor:
         with torch.no_grad():
-            return pipeline.predict(latents, timestep, text, condition, scale, Draws(seeded(0)))
+            memory = pipeline.reference(condition, timestep, text, Draws([seeded(0)]))
+            return pipeline.predict(latents, timestep, text, memory, scale)
 
     negative, positive = predict(0.0), predict(1.0)
     torch.testing.assert_close(predict(4.0), negative + 4 * (positive - negative), atol=1e-5, rtol=1e-5)
@@ -174,7 +175,7 @@ def test_low_precision_runs_and_stays_near(pipeline: Zero123PlusPipeline, golden
 def test_a_vae_that_overflows_in_float16_computes_in_float32(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
     pipeline.vae.half()
     with torch.no_grad():
-        condition = pipeline.encode_condition(on_white(photo(golden)), FixedDraws(golden))
+        condition = pipeline.encode_condition([on_white(photo(golden))], FixedDraws(golden))
     assert pipeline.vae.dtype == torch.float32
     torch.testing.assert_close(condition[1:], golden["pipe.cond_lat"], atol=2e-2, rtol=0)
 
