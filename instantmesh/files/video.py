@@ -111,6 +111,12 @@ def _write_gif(path: Path, frames: Iterator[Frame], fps: int, count: int, palett
 
 
 def _palette(frame: FrameSource, count: int) -> Image.Image:
-    """The 256 colours that suit a few frames best, together: with one palette for all nothing flickers."""
+    """White, as backgrounds are, and the 255 colours that suit a few frames best, together.
+
+    With one palette for all frames nothing flickers.
+    """
     indices = sorted({count * k // _PALETTE_FRAMES for k in range(_PALETTE_FRAMES)})
-    return Image.fromarray(np.concatenate([frame(index) for index in indices])).quantize(256)
+    found = Image.fromarray(np.concatenate([frame(index) for index in indices])).quantize(255).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([255, 255, 255, *found[: 3 * 255]])
+    return palette

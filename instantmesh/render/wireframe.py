@@ -11,6 +11,7 @@ from instantmesh.structures import Cameras, Mesh
 
 _SUPERSAMPLING = 2
 _WIDTH_PX = 0.6
+_FULL_INK_PX, _LEAST_INK = 4, 0.4  # lines of smaller faces are paler, or fine meshes would be black
 _PAPER, _INK = 0.93, 0.15
 
 
@@ -37,7 +38,10 @@ def _lines(mesh: Mesh, seen: Tensor, pixels: Float[Tensor, "v 3"]) -> Float[Tens
     along = corners.roll(-1, 1) - corners
     offset = here - corners
     across = (along[..., 0] * offset[..., 1] - along[..., 1] * offset[..., 0]).abs()
-    distance_px = (across / along.norm(dim=-1).clamp(min=1e-6)).amin(1)
+    length_px = along.norm(dim=-1).clamp(min=1e-6)
+    distance_px = (across / length_px).amin(1)
     ink = (_SUPERSAMPLING * _WIDTH_PX / 2 + 0.5 - distance_px).clamp(0, 1)
+    height_px = across.sum(1) / length_px.amax(1)  # of the face, above its longest side: twice its area by that
+    ink = ink * (height_px / (_SUPERSAMPLING * _FULL_INK_PX)).clamp(_LEAST_INK, 1)
     grey = pixels.new_ones(seen.numel())
     return grey.index_copy(0, fragments.pixel, _PAPER + (_INK - _PAPER) * ink).reshape(seen.shape)

@@ -1,8 +1,8 @@
 """Pages that show a mesh: one HTML text with everything in it, drawn by WebGL.
 
 Nothing is asked of a network, so pages work in notebooks, from disk and by mail. What travels: places of 16 bit,
-faces, places in the texture or 8-bit colours, deflated; and the texture as JPEG, at a quality that differs by less than
-the eye sees. Browsers since 2023 show it (WebGL 2, DecompressionStream).
+faces, places in the texture or 8-bit colours, deflated; and the texture as PNG or, where that is smaller, as JPEG.
+Browsers since 2023 show it (WebGL 2, DecompressionStream).
 
 Shapes: v vertices, f faces.
 """
@@ -54,9 +54,9 @@ def viewer_html(mesh: Mesh) -> str:
         "vertices": len(placed.vertices),
         "faces": len(faces),
         "data": _base64(zlib.compress(b"".join(part.tobytes() for part in parts), level=6)),
-        "texture": None if mesh.texture is None else _jpeg(mesh.texture),
+        "texture": None if mesh.texture is None else _picture(mesh.texture),
     }
-    page = files(__package__).joinpath("viewer.html").read_text(encoding="utf-8")
+    page = files("instantmesh.viewer").joinpath("viewer.html").read_text(encoding="utf-8")
     return page.replace("$MODEL", json.dumps(model))
 
 
@@ -119,11 +119,13 @@ def _colors(mesh: Mesh) -> NDArray[np.uint8]:
     return (mesh.vertex_colors.detach().cpu().numpy().clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _jpeg(texture: Texture) -> str:
-    """A data URL. Colours are kept at full resolution: neighbouring charts mustn't run into each other."""
-    file = io.BytesIO()
-    to_pil(texture.image).save(file, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
-    return "data:image/jpeg;base64," + _base64(file.getvalue())
+def _picture(texture: Texture) -> str:
+    """A data URL: PNG or, where it is smaller, JPEG with colours at full resolution: charts mustn't run together."""
+    image, png, jpeg = to_pil(texture.image), io.BytesIO(), io.BytesIO()
+    image.save(png, "PNG")
+    image.save(jpeg, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
+    kind, data = min(("png", png.getvalue()), ("jpeg", jpeg.getvalue()), key=lambda file: len(file[1]))
+    return f"data:image/{kind};base64,{_base64(data)}"
 
 
 def _base64(data: bytes) -> str:

@@ -4,13 +4,15 @@ import json
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 import trimesh
 
-from instantmesh import InputError, Mesh, cli, report
+from instantmesh import InputError, Mesh, Texture, cli, report
 from instantmesh.errors import MissingFileError
 from instantmesh.mesh.report import report_file
+from tests.files.lettered import textured_letter
 from tests.mesh.shapes import cube, joined, ring, sphere, with_faces
 
 
@@ -92,10 +94,60 @@ def test_a_texture_is_named(tmp_path):
     assert report_file(tmp_path / "m.glb").colors == "texture 64 x 32"
 
 
+def test_how_a_texture_is_used():
+    cube_uv = torch.tensor([[[0.0, 0], [0.5, 0], [0.5, 1]]] * 12)  # all faces on one quarter of the texture
+    mesh = Mesh(cube().vertices, cube().faces, None, Texture(torch.rand(3, 16, 32), cube_uv))
+    found = report(mesh)
+    assert found.colors == "texture 32 x 16"
+    assert found.texture_coverage == pytest.approx(0.25, abs=2e-3)
+    assert found.texture_overlap == pytest.approx(11 / 12, abs=2e-3)
+    assert "texture used      25.0%, overlapping by 91.7%" in str(found)
+    assert "belong to several faces" in found.warnings[0]
+    assert json.loads(found.to_json())["texture_coverage"] == found.texture_coverage
+    assert report(cube()).texture_coverage is None
+    assert "texture used" not in str(report(cube()))
+
+
+def test_several_textures_count_by_their_texels(tmp_path):
+    from PIL import Image
+    from trimesh.visual.material import PBRMaterial
+
+    def square(shift: float, size_px: int, share: float) -> trimesh.Trimesh:
+        corners = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+        mesh = trimesh.Trimesh(np.pad(corners, ((0, 0), (0, 1))) + shift, [[0, 1, 2], [0, 2, 3]], process=False)
+        image = Image.new("RGB", (size_px, size_px), (size_px, 0, 0))
+        material = PBRMaterial(baseColorTexture=image)
+        mesh.visual = trimesh.visual.TextureVisuals(uv=corners * [share, 1], material=material)
+        return mesh
+
+    trimesh.Scene([square(0, 64, 1.0), square(2, 32, 0.5)]).export(tmp_path / "m.glb")
+    found = report_file(tmp_path / "m.glb")
+    assert found.colors == "texture 64 x 64, 32 x 32"
+    assert found.texture_coverage == pytest.approx((4 * 1 + 1 * 0.5) / 5, abs=2e-3)
+    assert found.texture_overlap == pytest.approx(0, abs=2e-3)
+
+
+def test_files_report_their_texture_as_the_mesh_does(tmp_path):
+    mesh = textured_letter()
+    kept = report(mesh)
+    assert kept.texture_coverage is not None
+    assert kept.texture_overlap is not None
+    for name in ("m.glb", "m.obj"):
+        found = report_file(mesh.save(tmp_path / name))
+        assert found.colors == kept.colors == "texture 256 x 256"
+        assert found.texture_coverage == pytest.approx(kept.texture_coverage, abs=1e-3)
+        assert found.texture_overlap == pytest.approx(kept.texture_overlap, abs=5e-3)
+
+
 def test_the_command(tmp_path, monkeypatch, capsys):
     path = cube().save(tmp_path / "cube.glb")
     assert "watertight        yes" in run(monkeypatch, capsys, "inspect", path)
     assert json.loads(run(monkeypatch, capsys, "inspect", path, "--json"))["faces"] == 12
+    picture = tmp_path / "cube.png"
+    run(monkeypatch, capsys, "inspect", path, "--picture", picture)
+    with PIL.Image.open(picture) as sheet:
+        assert sheet.size == (4 * 384, 2 * 384)
+    assert "exists" in run(monkeypatch, capsys, "inspect", path, "--picture", picture, code=2)
     assert "no mesh file" in run(monkeypatch, capsys, "inspect", tmp_path / "nothing.glb", code=2)
 
 
