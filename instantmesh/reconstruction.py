@@ -1,10 +1,16 @@
 """Views to mesh: a reconstruction model and the surface extraction that belongs to it."""
 
+from functools import partial
+
 import torch
 
 from instantmesh.errors import InputError
 from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.lrm.model import ReconstructionModel
+from instantmesh.lrm.triposr import TripoSR
+from instantmesh.render.even_volume import render_rays_evenly
+from instantmesh.render.turntable import RaySight
+from instantmesh.render.volume import render_rays
 from instantmesh.structures import Mesh, Views
 from instantmesh.surface.extraction import extract_flexicubes
 from instantmesh.surface.marching_cubes import extract_isosurface
@@ -64,6 +70,20 @@ class Reconstructor:
             config.density_threshold,
             device=self.device,
         )
+
+    def sight(self, field: SurfaceField | RadianceField, samples: int = 128) -> RaySight | None:
+        """What rays see of a field by volume rendering, as its system does it; None for a field of signed distances.
+
+        Args:
+            field: what `encode` returned.
+            samples: along each ray.
+        """
+        if isinstance(field, SurfaceField):
+            return None
+        if isinstance(self.model, TripoSR):
+            half_side = self.model.config.grid_scale / 2
+            return partial(render_rays_evenly, field.radiance, samples=samples, half_side=half_side)
+        return partial(render_rays, field, samples=samples)
 
     def __call__(self, views: Views, resolution: int | None = None) -> Mesh:
         """`encode`, then `extract`."""

@@ -236,6 +236,28 @@ class Mesh:
 
         return report(self)
 
+    def show(self) -> None:
+        """Show the mesh in the notebook that this runs in, or else in the browser; no network is needed.
+
+        Raises:
+            InputError: it has no faces. OutputError: no browser could be started.
+        """
+        from instantmesh.viewer.page import show
+
+        show(self)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show for a mesh that is a cell's value: a viewer to turn it in."""
+        from instantmesh.viewer.page import notebook_html
+
+        return notebook_html(self)
+
+    def turntable(self, path: str | PathLike[str], **options: Any) -> Path:
+        """`instantmesh.render.turntable.turntable` of this mesh: a film of it turning once, .mp4, .webm or .gif."""
+        from instantmesh.render.turntable import turntable
+
+        return turntable(self, path, **options)
+
     def save(
         self,
         path: str | PathLike[str],

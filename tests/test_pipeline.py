@@ -23,6 +23,8 @@ from instantmesh import (
 from instantmesh.cameras import six_view_cameras, spherical_cameras
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.loading import build, named_config
+from instantmesh.reconstruction import Reconstructor
 from instantmesh.render.raster import render_mesh
 
 
@@ -223,3 +225,51 @@ def test_the_embedded_model_runs_without_optional_packages():
 
 def test_public_names():
     assert set(instantmesh.__all__) <= set(dir(instantmesh))
+
+
+def test_textures_show_the_field_and_the_views_detail(pipeline, truth):
+    """From true views, a textured mesh of few faces is nearer to the object's colours than the full one with its own."""
+    views, mask = truth
+    plain, textured = pipeline.reconstruct(views), pipeline.reconstruct(views, target_faces=2000, texture_size=512)
+    assert textured.texture.image.shape == (3, 512, 512)
+    assert len(textured.faces) <= 2000
+    assert textured.vertex_colors is not None
+
+    def error(mesh: Mesh) -> float:
+        seen = render_mesh(mesh, six_view_cameras(), 96)
+        both = (seen.mask > 0.99) & (mask > 0.99)
+        return float((seen.color - views.images).square().mean(1, keepdim=True)[both].mean())
+
+    assert error(textured) < 0.8 * error(plain)
+
+
+def test_a_result_reports_and_is_filmed(pipeline, photo, tmp_path):
+    result = pipeline(photo, seed=0, steps=2)  # so few steps give views that can't agree
+    of_mesh, of_both = result.mesh.report().warnings, result.report().warnings
+    assert of_both[: len(of_mesh)] == of_mesh
+    assert "the views disagree" in of_both[len(of_mesh)]
+    film = result.turntable(tmp_path / "film.gif", frames=3, size_px=32)
+    with Image.open(film) as frames:
+        assert (frames.n_frames, frames.size) == (3, (32, 32))
+    with pytest.raises(InputError, match="no radiance field"):
+        result.turntable(tmp_path / "field.gif", of="field")
+    assert "<iframe" in result.mesh._repr_html_()
+
+
+def test_rays_see_the_field_of_radiance_systems(pipeline):
+    torch.manual_seed(0)
+    for name in ("triposr", "instant-nerf-base"):
+        config = named_config(name)
+        small = build(
+            config.model_copy(
+                update={
+                    "encoder": config.encoder.model_copy(update={"layers": 1}),
+                    "triplane": config.triplane.model_copy(update={"layers": 1}),
+                }
+            )
+        )
+        reconstructor = Reconstructor(small.requires_grad_(False))
+        field = small.field(torch.randn(3, config.triplane.channels, 64, 64))
+        seen = reconstructor.sight(field, samples=16)(torch.tensor([[3.0, 0, 0]]), torch.tensor([[-1.0, 0, 0]]))
+        assert seen.color.shape == (1, 3)
+        assert 0 < float(seen.weight) <= 1 + 1e-5

@@ -18,6 +18,7 @@ from instantmesh.texture.original import OriginalSurface
 from instantmesh.texture.padding import padded
 from instantmesh.texture.texels import Texels, locate_texels
 from instantmesh.texture.unwrap import TIME_LIMIT_S, unwrap
+from instantmesh.texture.view_colors import blend
 
 SMALLEST_PX, LARGEST_PX = 64, 8192
 _TEXELS_PER_CHUNK = 65_536
@@ -98,6 +99,9 @@ def bake(
     texels = locate_texels(unwrapped.uv, size_px)
     points, normals = _on_surface(mesh, triangles, texels)
     colors, distances = _read_colors(points, normals, original, color_field, callback)
+    if views is not None:
+        at, along, read = (torch.from_numpy(each).to(mesh.vertices) for each in (points, normals, colors))
+        colors = blend(at, along, read, mesh, views).double().cpu().numpy()
     picture = torch.from_numpy(padded(colors.clip(0, 1), texels.texel, size_px)).permute(2, 0, 1)
     place, dtype = mesh.vertices.device, mesh.vertices.dtype
     texture = Texture(picture.contiguous().to(place, dtype), torch.from_numpy(unwrapped.uv).to(place, dtype))
