@@ -228,7 +228,7 @@ def test_public_names():
 
 
 def test_textures_show_the_field_and_the_views_detail(pipeline, truth):
-    """From true views, a textured mesh of few faces is nearer to the object's colours than the full one with its own."""
+    """From true views, a textured mesh of few faces is nearer to the object's colours than the full one."""
     views, mask = truth
     plain, textured = pipeline.reconstruct(views), pipeline.reconstruct(views, target_faces=2000, texture_size=512)
     assert textured.texture.image.shape == (3, 512, 512)
