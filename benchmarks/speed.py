@@ -1,14 +1,20 @@
 """Time and peak memory of every stage, as JSON.
 
     python benchmarks/speed.py --model instant-mesh-base --random-weights
+    python benchmarks/speed.py --model instant-mesh-base --start-up
     python benchmarks/speed.py --model tiny --photo photo.png
 
 With --random-weights the reconstruction model has its official sizes and needs no download: six views (one for
 single-view systems) through encoder and transformer, then the grid's values and the coloured mesh. The level of the
 random field's surface is set so that it crosses about as many cubes as the released code's baseline did. Beside each
-stage's time stands its floor: its matrix products at the rate that this machine reaches on one large product in the
-same run. Times are medians of --repeats runs; memory
-is the process's peak while the stage ran (weights included).
+stage's time stands its floor, from `roofline`: its matrix products, or the bytes it can't do without, at the rates that
+this machine reaches in the same run. Times are medians of --repeats runs; memory is the process's peak while the stage
+ran, weights included.
+
+With --start-up the same model is saved to a temporary folder and loaded from there by a fresh process: seconds until it
+is loaded, of its first result, and of later ones.
+
+On a machine with other work --cpu-time measures the processor time of one thread, of floors and stages alike.
 """
 
 import argparse
@@ -24,22 +30,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+import yaml
+from roofline import Clock, config_of, count, measured_rates, reconstruction_work
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from instantmesh.cameras import six_view_cameras
+from instantmesh.config import InstantMeshConfig
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.evaluation.report import machine
-from instantmesh.loading import build, named_config
+from instantmesh.loading import build
 from instantmesh.lrm.heads import RadianceField, SurfaceField, SurfaceHead
 from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.pipeline import Pipeline
 from instantmesh.reconstruction import Reconstructor
+from instantmesh.structures import Views
 from instantmesh.surface.extraction import grid_axis
 from instantmesh.surface.grid import surface_cubes
 
 SURFACE_CUBES = 25_000  # of 128^3: what the released InstantMesh's baseline extracted
 DENSITY_CUBES = 146_000  # of 256^3: half as many as the faces of the released TripoSR's baseline
-RATE_SIZE = 3072
 
 
 class PeakMemory:
@@ -68,74 +78,112 @@ def _resident_bytes() -> int:
     raise InputError("this system doesn't tell a process's memory in /proc/self/status")
 
 
-def matrix_rate() -> float:
-    """Floating-point operations a second of one large float32 matrix product; the best of five."""
-    a = torch.randn(RATE_SIZE, RATE_SIZE)
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        torch.mm(a, a)
-        times.append(time.perf_counter() - start)
-    return 2 * RATE_SIZE**3 / min(times)
-
-
-def attention_flops(
-    query: torch.Size, key: torch.Size, value: torch.Size, *_: object, out_shape: object = None, **__: object
-) -> int:
-    """Of the two matrix products in attention, from shapes (batch, heads, tokens, channels)."""
-    batch, heads, n, channels = query
-    return 2 * batch * heads * n * key[2] * (channels + value[3])
-
-
-def measure(stage: Callable[[], Any], repeats: int, rate: float | None = None) -> tuple[dict[str, float], Any]:
-    """Median seconds and peak memory of a stage, its floor and the ratio to it if a rate is given; and its result."""
-    floor = None
-    if rate is not None:
-        attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}  # unknown to torch
-        with FlopCounterMode(display=False, custom_mapping=attention) as counter:
-            stage()
-        floor = counter.get_total_flops() / rate
-    seconds, peak, result = [], 0, None
+def measure(
+    stage: Callable[[], Any], repeats: int, clock: Clock = time.perf_counter, floor: float | None = None
+) -> tuple[dict[str, float], Any]:
+    """Median seconds and peak memory of a stage, and the ratio to its floor if that is given; and its result."""
+    times, peak, result = [], 0, None
     for _ in range(repeats):
         with PeakMemory() as memory:
-            start = time.perf_counter()
+            start = clock()
             result = stage()
-            seconds.append(time.perf_counter() - start)
+            times.append(clock() - start)
         peak = max(peak, memory.bytes)
-    row = {"seconds": round(statistics.median(seconds), 3), "peak_gb": round(peak / 1e9, 3)}
+    row = {"seconds": round(statistics.median(times), 3), "peak_gb": round(peak / 1e9, 3)}
     if floor is not None:
         row |= {"floor_seconds": round(floor, 3), "ratio": round(row["seconds"] / floor, 2)}
     return row, result
 
 
 @torch.no_grad()
-def reconstruction(name: str, repeats: int) -> dict[str, Any]:
+def reconstruction(name: str, repeats: int, clock: Clock) -> dict[str, Any]:
     """Stages of a reconstruction model of official size with random weights."""
-    torch.manual_seed(0)
-    model = build(named_config(name)).requires_grad_(False).eval()
-    size, views = model.config.image_size_px, 1 if model.single_view else len(six_view_cameras())
-    images = torch.rand(1, views, 3, size, size)
-    numbers = model.camera_numbers(None if model.single_view else six_view_cameras())
-    cameras = None if numbers is None else numbers[None]
-    rate = matrix_rate()
+    model, images, cameras = random_model(name)
+    rates = measured_rates(clock=clock)
+    work = reconstruction_work(model.config)
     stages: dict[str, Any] = {}
-    stages["encoder"], tokens = measure(lambda: model.tokens(images, cameras), repeats, rate)
-    stages["transformer"], planes = measure(lambda: model.planes(tokens, cameras), repeats, rate)
+    stages["encoder"], tokens = measure(
+        lambda: model.tokens(images, cameras), repeats, clock, rates.floor(work["encoder"])
+    )
+    stages["transformer"], planes = measure(
+        lambda: model.planes(tokens, cameras), repeats, clock, rates.floor(work["transformer"])
+    )
     field = model.field(planes[0])
     _give_surface(model, field)
     reconstructor = Reconstructor(model)
-    stages["extraction"], mesh = measure(lambda: reconstructor.extract(field), repeats, rate)
+    work["extraction"] = count(lambda: reconstructor.extract(field).vertices, [], [planes])
+    stages["extraction"], mesh = measure(
+        lambda: reconstructor.extract(field), repeats, clock, rates.floor(work["extraction"])
+    )
     stages["all"] = {
         "seconds": round(sum(stage["seconds"] for stage in stages.values()), 3),
         "peak_gb": max(stage["peak_gb"] for stage in stages.values()),
         "floor_seconds": round(sum(stage["floor_seconds"] for stage in stages.values()), 3),
     }
     return {
+        "clock": "time of one thread" if clock is time.thread_time else "wall",
         "stages": stages,
+        "weights_gb": round(sum(x.numel() * x.element_size() for x in model.parameters()) / 1e9, 3),
         "resolution": model.config.grid_resolution,
         "vertices": len(mesh.vertices),
         "faces": len(mesh.faces),
-        "gflops": round(rate / 1e9, 1),
+        "gflops": round(rates.flops / 1e9, 1),
+        "gigabytes_per_second": round(rates.bytes / 1e9, 1),
+    }
+
+
+def random_model(name: str) -> tuple[ReconstructionModel, Tensor, Tensor | None]:
+    """A model of official size with random weights; random views (1, v, 3, h, w) and their cameras' numbers."""
+    torch.manual_seed(0)
+    model = build(config_of(name)).requires_grad_(False).eval()
+    size, cameras = model.config.image_size_px, None if model.single_view else six_view_cameras()
+    numbers = model.camera_numbers(cameras)
+    images = torch.rand(1, 1 if cameras is None else len(cameras), 3, size, size)
+    return model, images, None if numbers is None else numbers[None]
+
+
+@torch.no_grad()
+def start_up(name: str, repeats: int) -> dict[str, Any]:
+    """What a fresh process needs to load a model of official size, for its first result and for later ones."""
+    model, images, cameras = random_model(name)
+    if not isinstance(model.config, InstantMeshConfig):
+        raise InputError("--start-up is for InstantMesh's models, whose folders the library writes")
+    _give_surface(model, model.field(model(images, cameras)[0]))
+    with tempfile.TemporaryDirectory() as folder:
+        _save(model, Path(folder) / "reconstruction")
+        save_file({"images": images[0]}, Path(folder) / "views.safetensors")
+        del model
+        command = [sys.executable, __file__, "--first-results-of", folder, "--repeats", str(repeats)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {"stages": json.loads(ran.stdout)}
+
+
+def _save(model: ReconstructionModel, folder: Path) -> None:
+    """As a model folder's `reconstruction/`, in float32 as the official checkpoints are."""
+    folder.mkdir()
+    save_file({name: x.contiguous() for name, x in model.official_state().items()}, folder / "model.safetensors")
+    (folder / "config.yaml").write_text(yaml.safe_dump(model.config.model_dump()))
+
+
+def first_results(folder: Path, repeats: int) -> dict[str, Any]:
+    """In the fresh process: a folder's model, and views to coloured meshes with it."""
+    views = Views(load_file(folder / "views.safetensors")["images"], six_view_cameras())
+
+    def load() -> Pipeline:
+        return Pipeline.from_pretrained(folder, "cpu", multiview=False)
+
+    return loaded_and_run(load, lambda pipeline: pipeline.reconstructor(views), repeats)
+
+
+def loaded_and_run(load: Callable[[], Pipeline], run: Callable[[Pipeline], Any], repeats: int) -> dict[str, Any]:
+    """Seconds to load, of the first run, and of the later ones with the ratio of the first to them."""
+    start = time.perf_counter()
+    pipeline = load()
+    loaded = time.perf_counter() - start
+    first, _ = measure(lambda: run(pipeline), 1)
+    steady, _ = measure(lambda: run(pipeline), repeats)
+    return {"load": {"seconds": round(loaded, 3)}, "first result": first, "later results": steady} | {
+        "first / later": round(first["seconds"] / steady["seconds"], 2)
     }
 
 
@@ -174,39 +222,39 @@ def import_seconds() -> float:
 
 def whole_chain(name: str, photo: Path, repeats: int, steps: int) -> dict[str, Any]:
     """Photo to GLB with a model that is here, and what came before it."""
-    start = time.perf_counter()
-    pipeline = Pipeline.from_pretrained(name, local_files_only=True)
-    loaded = time.perf_counter() - start
 
-    def run() -> None:
+    def run(pipeline: Pipeline) -> None:
         with tempfile.TemporaryDirectory() as folder:
             pipeline(photo, seed=0, steps=steps).mesh.save(Path(folder) / "mesh.glb")
 
-    row, _ = measure(run, repeats)
-    return {
-        "stages": {
-            "import": {"seconds": import_seconds()},
-            "load": {"seconds": round(loaded, 3)},
-            "photo to GLB": row,
-        },
-        "steps": steps,
-    }
+    stages = loaded_and_run(lambda: Pipeline.from_pretrained(name, local_files_only=True), run, repeats)
+    return {"stages": {"import": {"seconds": import_seconds()}, **stages}, "steps": steps}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="instant-mesh-base")
-    parser.add_argument("--random-weights", action="store_true", help="official sizes, no files; reconstruction only")
-    parser.add_argument("--photo", type=Path, help="measure the whole chain on this picture")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--random-weights", action="store_true", help="official sizes, no files; reconstruction only")
+    what.add_argument("--start-up", action="store_true", help="loading and first result in a fresh process")
+    what.add_argument("--photo", type=Path, help="measure the whole chain on this picture")
+    what.add_argument("--first-results-of", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, default=75, help="denoising steps of the whole chain")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cpu-time", action="store_true", help="of one thread, on a machine with other work")
     parser.add_argument("--out", type=Path, help="write the JSON there as well")
     arguments = parser.parse_args()
-    if arguments.random_weights == (arguments.photo is not None):
-        parser.error("give either --random-weights or --photo FILE")
+    if arguments.first_results_of:
+        print(json.dumps(first_results(arguments.first_results_of, arguments.repeats)))
+        return
+    if arguments.cpu_time:
+        torch.set_num_threads(1)
+    clock = time.thread_time if arguments.cpu_time else time.perf_counter
     try:
         if arguments.random_weights:
-            result = reconstruction(arguments.model, arguments.repeats)
+            result = reconstruction(arguments.model, arguments.repeats, clock)
+        elif arguments.start_up:
+            result = start_up(arguments.model, arguments.repeats)
         else:
             result = whole_chain(arguments.model, arguments.photo, arguments.repeats, arguments.steps)
     except InstantMeshError as error:

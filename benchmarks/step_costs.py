@@ -7,13 +7,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
+from roofline import flop_counter
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from instantmesh.config import InstantMeshConfig
 from instantmesh.data.procedural import ProceduralSurface, random_object
@@ -56,7 +55,7 @@ def transformer_cost(config: InstantMeshConfig, views: int, *, recomputed: bool)
         model = InstantMesh(config)
         model.checkpoint_activations(recomputed)
         images, cameras = torch.rand(1, views, 3, size, size), torch.rand(1, views, 16)
-        with _counted() as counter, torch.autocast("cpu", torch.bfloat16):
+        with flop_counter() as counter, torch.autocast("cpu", torch.bfloat16):
             with _saving(model) as saved:
                 planes = model(images, cameras)
             planes.float().sum().backward()
@@ -81,7 +80,7 @@ def nerf_cost(config: NerfConfig) -> Cost:
     truth = ObjectRenderer(ProceduralSurface(random_object(0))).views(
         random_cameras(config.views.targets, np.random.default_rng(0)), sizes[1]
     )
-    with _counted() as counter:
+    with flop_counter() as counter:
         with _saving(stage, planes) as saved:
             color, weight, _, _ = stage._patches(planes, truth)
         (color.sum() + weight.sum()).backward()
@@ -98,7 +97,7 @@ def mesh_cost(config: MeshConfig) -> Cost:
     truth = ObjectRenderer(ProceduralSurface(random_object(0))).views(
         random_cameras(config.views.targets, np.random.default_rng(0)), PICTURE_PX
     )
-    with _counted() as counter:
+    with flop_counter() as counter:
         with _saving(stage, planes) as saved:
             losses = stage._object_losses(planes, truth)
         torch.stack(list(losses.values())).sum().backward()
@@ -117,7 +116,7 @@ def vgg_cost(pictures: int, size_px: int) -> Cost:
                 channels = width
         net = nn.Sequential(*layers).requires_grad_(False)
         predicted = torch.rand(pictures, 3, size_px, size_px, requires_grad=True)
-        with _counted() as counter:
+        with flop_counter() as counter:
             with _saving(net) as saved:
                 features = net(predicted)
             net(predicted.detach())
@@ -162,26 +161,3 @@ def _saving(module: nn.Module, *leaves: Tensor) -> Iterator[dict[int, int]]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
         yield sizes
-
-
-def _counted() -> FlopCounterMode:
-    """A counter that knows attention on CPUs, too."""
-    cpu = torch.ops.aten
-    return FlopCounterMode(
-        display=False,
-        custom_mapping={
-            cpu._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-            cpu._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
-        },
-    )
-
-
-def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
-    """Of two matrix products, from shapes (batch, heads, tokens, channels)."""
-    batch, heads, n, channels = query
-    return 2 * batch * heads * n * key[2] * (channels + value[3])
-
-
-def _attention_backward_flops(gradient: torch.Size, query: torch.Size, key: torch.Size, *_: Any, **__: Any) -> int:
-    """Of five matrix products: fused attention computes its weights again."""
-    return 5 * _attention_flops(query, key, query) // 2
