@@ -121,12 +121,13 @@ def procedural(
     objects: Annotated[int, typer.Option(min=1, help="How many.")] = 24_000,
     size_px: Annotated[int, typer.Option(min=16, help="Side of the pictures.")] = 64,
     first_seed: Annotated[int, typer.Option(min=0, help="Seeds from 1,000,000,000 on are kept for evaluation.")] = 0,
+    slender: Annotated[int, typer.Option(min=0, help="How many of them have legs, handles and other thin parts.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
 ) -> None:
     """Write procedural objects with signed distances, which the embedded model is trained on."""
     from instantmesh.data.dataset import write_dataset
 
-    write_dataset(out, objects, size_px, first_seed, workers or os.cpu_count() or 1)
+    write_dataset(out, objects, size_px, first_seed, workers or os.cpu_count() or 1, slender)
 
 
 def _say(text: str) -> None:

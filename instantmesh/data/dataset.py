@@ -10,6 +10,7 @@ done.npy              (n,) bool: rows that are complete, so that an interrupted 
 import multiprocessing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
+from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface
 from instantmesh.data.rendering import ObjectRenderer, query_camera
 from instantmesh.data.samples import geometry_samples
+from instantmesh.data.slender import SLENDER_SEED, is_slender, object_of_seed
 from instantmesh.errors import InputError
+
+_SLENDER_SAMPLES: dict[str, Any] = {"near": 1408, "uniform": 640, "sigma": 0.03, "evenness": 0.5}
 
 
 @dataclass(frozen=True)
@@ -57,14 +61,28 @@ class ProceduralDataset:
         return len(self.pictures)
 
 
-def write_dataset(folder: str | Path, objects: int, size_px: int = 64, first_seed: int = 0, workers: int = 2) -> None:
-    """Write objects of seeds `first_seed`, ... into `folder`, or finish writing them. The same on every machine."""
+def write_dataset(
+    folder: str | Path, objects: int, size_px: int = 64, first_seed: int = 0, workers: int = 2, slender: int = 0
+) -> None:
+    """Write objects of seeds `first_seed`, ... into `folder`, or finish writing them. The same on every machine.
+
+    The last `slender` of them have thin parts: those of seeds `SLENDER_SEED` + `first_seed`, ...
+
+    Raises:
+        InputError: the folder was begun with other objects; more are to be slender than there are; or the seeds run
+            into the slender ones.
+    """
+    if slender > objects:
+        raise InputError(f"{slender} of {objects} objects can't be slender")
+    if is_slender(first_seed) or is_slender(first_seed + objects):
+        raise InputError(f"seeds from {SLENDER_SEED:,} on are those of slender objects; ask for these by their number")
     folder = Path(folder)
+    wanted = first_seed + np.concatenate([np.arange(objects - slender), SLENDER_SEED + np.arange(slender)])
     if not folder.joinpath("done.npy").exists():
-        _allocate(folder, first_seed + np.arange(objects), size_px)
+        _allocate(folder, wanted, size_px)
     done, seeds = np.load(folder / "done.npy"), np.load(folder / "seeds.npy")
-    if len(done) != objects or seeds[0] != first_seed:
-        raise InputError(f"{folder} was begun with {len(done)} objects from seed {seeds[0]}")
+    if not np.array_equal(seeds, wanted):
+        raise InputError(f"{folder} was begun with {len(done)} objects of other seeds (the first is {seeds[0]})")
     todo = [(str(folder), int(row), int(seeds[row]), size_px) for row in np.flatnonzero(~done)]
     with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
         for _ in tqdm(pool.imap_unordered(_write_row, todo, chunksize=16), total=len(todo), unit="object"):
@@ -81,13 +99,14 @@ def _allocate(folder: Path, seeds: NDArray[np.int64], size_px: int) -> None:
 
 
 def _row(seed: int, size_px: int) -> dict[str, NDArray]:
-    obj = random_object(seed)
+    obj = object_of_seed(seed)
     surface = ProceduralSurface(obj)
     renderer = ObjectRenderer(surface)
     rng = np.random.default_rng([seed, 1])
     query = query_camera(surface.vertices, rng)
     pictures = np.concatenate([renderer.pictures(cameras, size_px) for cameras in (query, six_view_cameras())])
-    return {"pictures": pictures, **asdict(geometry_samples(obj, rng))}
+    samples = geometry_samples(obj, rng, **(_SLENDER_SAMPLES if is_slender(seed) else {}))
+    return {"pictures": pictures, **asdict(samples)}
 
 
 def _write_row(job: tuple[str, int, int, int]) -> None:

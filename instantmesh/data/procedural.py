@@ -160,7 +160,7 @@ def random_object(seed: int) -> ProceduralObject:
     rng = np.random.default_rng(seed)
     weights = np.array(_PART_COUNT_WEIGHTS, float)
     count = int(rng.choice(_PART_COUNTS, p=weights / weights.sum()))
-    palette = _palette(rng)
+    palette = random_palette(rng)
     upright = rng.random() < 0.6
     parts = [_random_part(rng, palette, upright, size=rng.uniform(0.4, 0.7), position=np.zeros(3))]
     while len(parts) < count:
@@ -170,14 +170,9 @@ def random_object(seed: int) -> ProceduralObject:
             _random_part(rng, palette, upright, rng.uniform(0.12, 0.45), vertices[rng.integers(len(vertices))])
         )
     if rng.random() < 0.6:  # most real things are mirror-symmetric, and face forward (+x)
-        parts += [_mirrored(part) for part in parts[1:] if abs(part.position[1]) > 0.02]
-    light = rng.normal(size=3) * (1, 1, 0.6) + (0, 0, 1.2)
-    shade = rng.uniform(0.1, 0.9)
-    return ProceduralObject(
-        tuple(_normalised(parts, radius=rng.uniform(0.85, 1.0))),
-        (light / np.linalg.norm(light)).astype(np.float32),
-        shade,
-    )
+        parts += [mirrored(part) for part in parts[1:] if abs(part.position[1]) > 0.02]
+    light, shade = random_light(rng)
+    return ProceduralObject(tuple(normalised(parts, radius=rng.uniform(0.85, 1.0))), light, shade)
 
 
 def polygon_distance(points: Array, corners: Array, axis_is_open: bool) -> tuple[Array, Array]:
@@ -271,21 +266,21 @@ def _random_part(rng: np.random.Generator, palette: Array, upright: bool, size: 
     if upright and rng.random() < 0.75:  # along an axis, perhaps tilted about y (within the mirror plane)
         rotation = np.eye(3)[:, rng.permutation(3)]
         rotation[:, 0] *= np.linalg.det(rotation)
-        rotation = _rotation_y(rng.normal(0, 0.4) * (rng.random() < 0.4)) @ rotation
+        rotation = rotation_y(rng.normal(0, 0.4) * (rng.random() < 0.4)) @ rotation
     return Part(
         profile.astype(np.float32),
         half_height,
         (size * stretch / stretch.max()).astype(np.float32),
         rotation.astype(np.float32),
         np.asarray(position, np.float32),
-        _random_texture(rng, palette),
+        random_texture(rng, palette),
     )
 
 
 def _profile(rng: np.random.Generator, kind: str) -> tuple[Array, float | None]:
     """The polygon of a kind, counter-clockwise, within [-1, 1]^2, and the half height where it is extruded."""
     if kind == "ellipsoid":
-        return _arc((0.0, 0.0), 1.0, -90.0, 90.0, 15), None
+        return arc((0.0, 0.0), 1.0, -90.0, 90.0, 15), None
     if kind == "cylinder":
         return np.array([(0.0, -1), (1, -1), (1, 1), (0, 1)]), None
     if kind == "cone":
@@ -293,7 +288,7 @@ def _profile(rng: np.random.Generator, kind: str) -> tuple[Array, float | None]:
         return np.array([(0, -1), (1, -1), (top, 1), (0, 1)]), None
     if kind == "torus":
         thickness = rng.uniform(0.12, 0.4)
-        return _arc((1 - thickness, 0.0), thickness, 0.0, 360.0, 13)[:-1], None
+        return arc((1 - thickness, 0.0), thickness, 0.0, 360.0, 13)[:-1], None
     if kind == "cup":
         wall, bottom, flare = rng.uniform(0.08, 0.2), rng.uniform(0.1, 0.3), rng.uniform(0.5, 1)
         return np.array(
@@ -305,26 +300,26 @@ def _profile(rng: np.random.Generator, kind: str) -> tuple[Array, float | None]:
         return np.concatenate([[(0, -1)], np.stack([waist, height], 1), [(0, 1)]]), None
     if kind == "capsule":
         radius = rng.uniform(0.15, 0.5)
-        lower, upper = _arc((0.0, -1 + radius), radius, -90.0, 0.0, 6), _arc((0.0, 1 - radius), radius, 0.0, 90.0, 6)
+        lower, upper = arc((0.0, -1 + radius), radius, -90.0, 0.0, 6), arc((0.0, 1 - radius), radius, 0.0, 90.0, 6)
         return np.concatenate([lower, upper]), None
     if kind == "box":
         return np.array([(-1.0, -1), (1, -1), (1, 1), (-1, 1)]), 1.0
     if kind == "prism":
-        return _arc((0.0, 0.0), 1.0, 0.0, 360.0, int(rng.choice([3, 5, 6])) + 1)[:-1], 1.0
+        return arc((0.0, 0.0), 1.0, 0.0, 360.0, int(rng.choice([3, 5, 6])) + 1)[:-1], 1.0
     tips = int(rng.integers(4, 8))
-    star = _arc((0.0, 0.0), 1.0, 0.0, 360.0, 2 * tips + 1)[:-1]
+    star = arc((0.0, 0.0), 1.0, 0.0, 360.0, 2 * tips + 1)[:-1]
     star[1::2] *= rng.uniform(0.4, 0.7)
     return star, float(rng.uniform(0.2, 1))
 
 
-def _arc(centre: tuple[float, float], radius: float, start_deg: float, end_deg: float, n: int) -> Array:
+def arc(centre: tuple[float, float], radius: float, start_deg: float, end_deg: float, n: int) -> Array:
     angle = np.deg2rad(np.linspace(start_deg, end_deg, n))
     arc = np.array(centre) + radius * np.stack([np.cos(angle), np.sin(angle)], 1)
     arc[:, 0][np.abs(arc[:, 0]) < 1e-9] = 0
     return arc
 
 
-def _random_texture(rng: np.random.Generator, palette: Array) -> Texture:
+def random_texture(rng: np.random.Generator, palette: Array) -> Texture:
     pattern = rng.choice(["solid", "stripes", "checker", "gradient", "spots"], p=[0.5, 0.13, 0.07, 0.15, 0.15])
     direction = rng.normal(size=3)
     return Texture(
@@ -336,7 +331,7 @@ def _random_texture(rng: np.random.Generator, palette: Array) -> Texture:
     )
 
 
-def _palette(rng: np.random.Generator) -> Array:
+def random_palette(rng: np.random.Generator) -> Array:
     """Two to four colours that an object's parts share; every third one is grey, white or black."""
     n = int(rng.integers(2, 5))
     hue, saturation, value = rng.random(n), rng.random(n) ** 0.7, rng.uniform(0.15, 1, n) ** 0.7
@@ -346,6 +341,12 @@ def _palette(rng: np.random.Generator) -> Array:
     return (value[:, None] * (1 - saturation[:, None] * ramp)).astype(np.float32)
 
 
+def random_light(rng: np.random.Generator) -> tuple[Array, float]:
+    """The direction (3,) towards a light, rather from above, and how much it shades."""
+    light = rng.normal(size=3) * (1, 1, 0.6) + (0, 0, 1.2)
+    return (light / np.linalg.norm(light)).astype(np.float32), rng.uniform(0.1, 0.9)
+
+
 def _random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
@@ -353,12 +354,12 @@ def _random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
     return q
 
 
-def _rotation_y(angle: float) -> NDArray[np.float64]:
+def rotation_y(angle: float) -> NDArray[np.float64]:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
-def _mirrored(part: Part) -> Part:
+def mirrored(part: Part) -> Part:
     """The part reflected in the plane y = 0.
 
     A reflection of the world is a rotation of a solid that is itself reflected in local y; extrusions need their
@@ -371,7 +372,7 @@ def _mirrored(part: Part) -> Part:
     )
 
 
-def _normalised(parts: list[Part], radius: float) -> list[Part]:
+def normalised(parts: list[Part], radius: float) -> list[Part]:
     """Moved and scaled so that the bounding box is centred and the farthest vertex lies at `radius`."""
     vertices = np.concatenate([part.triangles()[0] for part in parts])
     centre = (vertices.min(0) + vertices.max(0)) / 2

@@ -138,5 +138,5 @@ def test_dataset_round_trip_and_resume(tmp_path):
         ProceduralDataset.open(tmp_path)
     write_dataset(tmp_path, objects=3, size_px=24, first_seed=7, workers=1)
     assert np.array_equal(ProceduralDataset.open(tmp_path).pictures[1], before)
-    with pytest.raises(InputError, match="begun with 3"):
+    with pytest.raises(InputError, match="begun with 3 objects"):
         write_dataset(tmp_path, objects=4, size_px=24, first_seed=7, workers=1)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from instantmesh.cameras import rotate_about_up, spherical_cameras
 from instantmesh.data.dataset import ProceduralDataset
-from instantmesh.data.procedural import ProceduralSurface, random_object
+from instantmesh.data.procedural import ProceduralSurface
 from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.slender import object_of_seed
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import EmptySurfaceError
 from instantmesh.lrm.heads import SurfaceField, SurfaceHead
@@ -100,7 +101,7 @@ class RenderingSource:
         config = self._config
         azimuth, elevation = rng.uniform(0, 360, config.views), rng.uniform(-30, 60, config.views)
         cameras = spherical_cameras(azimuth.tolist(), elevation.tolist(), radius=4.0, fov_deg=config.fov_deg)
-        truth = ObjectRenderer(ProceduralSurface(random_object(seed))).views(cameras, config.picture_size_px)
+        truth = ObjectRenderer(ProceduralSurface(object_of_seed(seed))).views(cameras, config.picture_size_px)
         return _turned(truth, angle)
 
 
