@@ -3,14 +3,20 @@
     python benchmarks/finish.py --meshes FOLDER --out benchmarks/results/finish.json
 
 For the mesh files (y up, front +z) of a folder, a model's meshes from six true views are finished: cleaned, simplified
-to --target-faces, made solid, and reported on. Beside each step's seconds stand Chamfer distance and F-score at 0.1
-against the true mesh (each scaled into [-1, 1]^3), loose parts, open edges and how far simplification is off. The last
-row is a wavy ring of 204,800 faces with debris, a hole and faces turned over, simplified to 20,000.
+to --target-faces, made solid, textured (--texture-size), written as GLB. Before it is the mesh as it was extracted,
+coloured at its vertices. Beside the seconds of steps stand, before and after: Chamfer distance and F-score at 0.1 to
+the true mesh (each scaled into [-1, 1]^3), PSNR in four other views, loose parts and open edges; and how far
+simplification is off.
+
+Then come, without any truth to compare with, the meshes of models of official size with random weights (thousands of
+loose parts, all of them kept), and a wavy ring of 204,800 faces with debris, a hole and faces turned over; all
+simplified to 20,000 faces.
 """
 
 import argparse
 import json
 import logging
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,25 +24,29 @@ from typing import Any
 
 import numpy as np
 import torch
+from speed import _give_surface, random_model
 from trimesh.creation import icosphere, torus
 
 from instantmesh import clean, make_watertight, report, simplify
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import InputError, InstantMeshError
-from instantmesh.evaluation.geometry_metrics import geometry_scores
-from instantmesh.evaluation.protocol import true_views
+from instantmesh.evaluation.protocol import evaluate_reconstruction, true_views
 from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
 from instantmesh.files.atomic import write_bytes
+from instantmesh.mesh.simplify import ColorField
 from instantmesh.pipeline import Pipeline
-from instantmesh.structures import Mesh
+from instantmesh.reconstruction import Reconstructor
+from instantmesh.structures import Mesh, Views
+from instantmesh.texture.bake import bake
 
-VIEW_SIZE_PX = 96
 RING_SECTIONS = 320
+MANY_FACES = 20_000
+RANDOM_MODELS = ("instant-mesh-base", "instant-nerf-base", "triposr")
 COLUMNS = (
     *("faces_before", "faces_after", "parts_before", "open_before", "open_after"),
-    *("clean_s", "simplify_s", "watertight_s", "report_s", "mean_error", "max_error"),
-    *("cd_before", "cd_after", "f01_before", "f01_after"),
+    *("clean_s", "simplify_s", "watertight_s", "texture_s", "glb_s", "report_s", "mean_error", "max_error"),
+    *("cd_before", "cd_after", "f01_before", "f01_after", "psnr_before", "psnr_after"),
 )
 
 
@@ -47,8 +57,8 @@ def timed(step: Callable[[], Any]) -> tuple[Any, float]:
     return result, round(time.perf_counter() - start, 3)
 
 
-def wavy_ring() -> tuple[Mesh, Mesh]:
-    """A ring of 204,800 faces with a hole, a tenth of its faces turned over, and 50 balls of debris; and it without."""
+def wavy_ring() -> Mesh:
+    """A ring of 204,800 faces with a hole, a tenth of its faces turned over, and 50 balls of debris."""
     made = torus(major_radius=0.7, minor_radius=0.2, major_sections=RING_SECTIONS, minor_sections=RING_SECTIONS)
     x, y, z = made.vertices.T
     places = made.vertices * (1 + 0.02 * np.sin(9 * np.arctan2(y, x)) * np.cos(20 * z))[:, None]
@@ -58,7 +68,7 @@ def wavy_ring() -> tuple[Mesh, Mesh]:
     vertices = [places, *(ball.vertices + rng.uniform(-1, 1, 3) for _ in range(50))]
     starts = len(places) + len(ball.vertices) * np.arange(50)
     every = np.concatenate([faces, *(ball.faces + start for start in starts)])
-    return _colored(np.concatenate(vertices), every), _colored(places, made.faces)
+    return _colored(np.concatenate(vertices), every)
 
 
 def _colored(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
@@ -66,15 +76,25 @@ def _colored(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
     return Mesh(places, torch.tensor(np.ascontiguousarray(faces)).long(), (places / 4 + 0.5).clamp(0, 1))
 
 
-def measure(name: str, mesh: Mesh, true: Mesh, target_faces: int) -> dict[str, Any]:
-    """One row of the table."""
+def measure(
+    name: str,
+    mesh: Mesh,
+    target_faces: int,
+    texture_size: int,
+    color_field: ColorField | None = None,
+    views: Views | None = None,
+    keep_components: float = 1.0,
+) -> tuple[dict[str, Any], Mesh]:
+    """One row of the table, and the finished mesh."""
     before, report_s = timed(lambda: report(mesh))
-    (cleaned, _), clean_s = timed(lambda: clean(mesh))
-    (small, simplified), simplify_s = timed(lambda: simplify(cleaned, target_faces))
+    (cleaned, _), clean_s = timed(lambda: clean(mesh, keep_components=keep_components))
+    (small, simplified), simplify_s = timed(lambda: simplify(cleaned, target_faces, color_field=color_field))
     (solid, _), watertight_s = timed(lambda: make_watertight(small))
-    after = report(solid)
-    scores, new_scores = geometry_scores(mesh, true), geometry_scores(solid, true)
-    return {
+    (textured, baked), texture_s = timed(lambda: bake(solid, mesh, texture_size, color_field=color_field, views=views))
+    with tempfile.TemporaryDirectory() as folder:
+        _, glb_s = timed(lambda: textured.save(Path(folder) / "mesh.glb"))
+    after = report(textured)
+    row = {
         "mesh": name,
         "faces_before": before.faces,
         "faces_after": after.faces,
@@ -84,37 +104,62 @@ def measure(name: str, mesh: Mesh, true: Mesh, target_faces: int) -> dict[str, A
         "clean_s": clean_s,
         "simplify_s": simplify_s,
         "watertight_s": watertight_s,
+        "texture_s": texture_s,
+        "glb_s": glb_s,
         "report_s": report_s,
         "mean_error": round(simplified.mean_error, 5),
         "max_error": round(simplified.max_error, 5),
-        "cd_before": round(scores.chamfer, 4),
-        "cd_after": round(new_scores.chamfer, 4),
-        "f01_before": round(scores.f_score_01, 3),
-        "f01_after": round(new_scores.f_score_01, 3),
+        "texture": str(baked),
+    }
+    return row, textured
+
+
+def scores(mesh: Mesh, true: Mesh, when: str) -> dict[str, float]:
+    """Of a mesh against the truth, under the table's names."""
+    found = evaluate_reconstruction(mesh, true)
+    return {
+        f"cd_{when}": round(found.geometry.chamfer, 4),
+        f"f01_{when}": round(found.geometry.f_score_01, 3),
+        f"psnr_{when}": round(found.psnr_db, 2),
     }
 
 
 def table_line(row: dict[str, Any]) -> str:
-    return f"{row['mesh']:<12}" + "".join(f"{row[name]!s:>{len(name) + 2}}" for name in COLUMNS)
+    return f"{row['mesh']:<28}" + "".join(f"{row.get(name, '-')!s:>{len(name) + 2}}" for name in COLUMNS)
 
 
+@torch.no_grad()
 def run(arguments: argparse.Namespace) -> None:
     files = sorted(p for p in arguments.meshes.glob("*") if p.suffix.lower() in TRUE_MESH_ENDINGS)
     if not files:
         raise InputError(f"{arguments.meshes} is no folder with meshes ({', '.join(TRUE_MESH_ENDINGS)})")
-    pipeline = Pipeline.from_pretrained(arguments.model, multiview=False)
-    clean(_colored(np.eye(4, 3), np.array([[0, 1, 2], [0, 2, 3]])))  # imports are no part of the first row's time
+    reconstructor = Pipeline.from_pretrained(arguments.model, multiview=False).reconstructor
+    rows: list[dict[str, Any]] = []
+
+    def add(row: dict[str, Any]) -> None:
+        rows.append(row)
+        print(table_line(row), flush=True)
+
+    warm_up = _colored(np.eye(4, 3), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
+    measure("", warm_up, 4, 64)  # imports are no part of the first row's time
     print(table_line({"mesh": ""} | {name: name for name in COLUMNS}))
-    rows = []
     for path in files:
         true = load_mesh_in_world(path)
-        mesh = pipeline.reconstructor(true_views(true, six_view_cameras(), VIEW_SIZE_PX)[0])
-        rows.append(measure(path.stem, mesh.to("cpu"), true, arguments.target_faces))
-        print(table_line(rows[-1]), flush=True)
-    rows.append(measure("wavy ring", *wavy_ring(), target_faces=20_000))
-    print(table_line(rows[-1]))
+        views, _ = true_views(true, six_view_cameras(), arguments.view_size)
+        field = reconstructor.encode(views)
+        mesh = reconstructor.extract(field).to("cpu")
+        row, textured = measure(path.stem, mesh, arguments.target_faces, arguments.texture_size, field.colors, views)
+        add(row | scores(mesh, true, "before") | scores(textured, true, "after"))
+    for name in RANDOM_MODELS:
+        model, images, cameras = random_model(name)
+        field = model.field(model(images, cameras)[0])
+        _give_surface(model, field)
+        mesh = Reconstructor(model).extract(field)
+        add(measure(f"{name}, random", mesh, MANY_FACES, arguments.texture_size, field.colors, keep_components=0.0)[0])
+    add(measure("wavy ring", wavy_ring(), MANY_FACES, arguments.texture_size)[0])
     if arguments.out:
-        settings = {"model": arguments.model, "target_faces": arguments.target_faces}
+        names = ("model", "target_faces", "texture_size", "view_size")
+        settings = {name: getattr(arguments, name) for name in names}
         text = json.dumps({"machine": machine(), "settings": settings, "rows": rows}, indent=1)
         write_bytes(arguments.out, text.encode() + b"\n")
 
@@ -125,6 +170,8 @@ def main() -> None:
     parser.add_argument("--meshes", type=Path, required=True, help="folder of mesh files, y up")
     parser.add_argument("--model", default="tiny", help="name or folder (default tiny)")
     parser.add_argument("--target-faces", type=int, default=4000, help="of the model's meshes (default 4000)")
+    parser.add_argument("--texture-size", type=int, default=1024, help="side in texels (default 1024)")
+    parser.add_argument("--view-size", type=int, default=320, help="side of the true views in pixels (default 320)")
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     try:
         run(parser.parse_args())
