@@ -161,6 +161,6 @@ def _load(
     with torch.device("meta"):
         model = build(config)
     used = {name: x for name, x in official.items() if not name.startswith(model.unused_official)}
-    hub.check_state_dict(used, {name: tuple(x.shape) for name, x in model.official_state().items()})
+    hub.check_state_dict(used, model.official_shapes())
     model.load_official({name: x.to(device, dtype) for name, x in used.items()})
     return model.requires_grad_(False).eval()

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -49,6 +51,17 @@ def test_a_checkpoint_gives_the_released_numbers(folder, golden_folder):
     again = load(folder)  # from the converted file now
     for name, tensor in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor), name
+
+
+def test_loading_draws_nothing_and_leaves_torchs_compiler_alone():
+    """It takes seconds to import, and drawing or joining tensors on the meta device imports it."""
+    code = (
+        "import sys, torch; from instantmesh import Pipeline; state = torch.get_rng_state();"
+        "Pipeline.from_pretrained('tiny', 'cpu', multiview=False);"
+        "print('torch._dynamo' in sys.modules, torch.equal(state, torch.get_rng_state()))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "True"]
 
 
 def test_a_checkpoint_that_does_not_fit_is_listed(folder):

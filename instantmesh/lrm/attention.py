@@ -31,6 +31,17 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
+def has_values() -> bool:
+    """Whether new tensors hold values. Where they don't (the meta device, on which loading builds networks), drawing
+    random ones would do nothing but import torch's compiler, for several seconds."""
+    return torch.get_default_device().type != "meta"
+
+
+def random_values(*shape: int, std: float) -> Tensor:
+    """Normal random numbers to start a training from."""
+    return torch.randn(shape) * std if has_values() else torch.empty(shape)
+
+
 def run_block(block: nn.Module, *inputs: Tensor | None, recomputed: bool) -> Tensor:
     """The block's output. A `recomputed` one keeps its inputs alone for the backward pass and computes itself again
     there: less memory for a third more time."""

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from instantmesh.config import ReconstructionConfig
 from instantmesh.lrm.heads import RadianceField, SurfaceField
-from instantmesh.lrm.official import Names, from_official, to_official
+from instantmesh.lrm.official import Names, from_official, official_shapes, to_official
 from instantmesh.lrm.transformer import LRMTransformer, TripoSRTransformer
 from instantmesh.lrm.vit import ViT
 from instantmesh.structures import Cameras
@@ -87,6 +87,10 @@ class ReconstructionModel(nn.Module, ABC):
     def official_state(self) -> dict[str, Tensor]:
         """The state dict under the official checkpoint's names."""
         return to_official(self.state_dict(), self.official_names)
+
+    def official_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of `official_state`'s tensors."""
+        return official_shapes(self.state_dict(), self.official_names)
 
     def load_official(self, official: dict[str, Tensor]) -> None:
         """Take over tensors (not copies) from a dict with exactly the names and shapes of `official_state`."""

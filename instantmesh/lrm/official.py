@@ -51,10 +51,22 @@ def official_name(name: str, names: Names) -> str:
 
 def to_official(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
     """Our state dict under the official names; tensors that the official layout keeps in one are joined."""
+    groups = _official_groups(state, names)
+    return {name: torch.cat(parts) if len(parts) > 1 else parts[0] for name, parts in groups.items()}
+
+
+def official_shapes(state: Mapping[str, Tensor], names: Names) -> dict[str, tuple[int, ...]]:
+    """The shapes of `to_official`'s tensors. Nothing is joined: on the meta device torch would import its compiler for
+    that, for several seconds."""
+    groups = _official_groups(state, names)
+    return {name: (sum(len(x) for x in parts), *parts[0].shape[1:]) for name, parts in groups.items()}
+
+
+def _official_groups(state: Mapping[str, Tensor], names: Names) -> dict[str, list[Tensor]]:
     groups: dict[str, list[Tensor]] = {}
     for name, tensor in state.items():  # state dicts list query, key, value in this order
         groups.setdefault(official_name(name, names), []).append(tensor)
-    return {name: torch.cat(parts) if len(parts) > 1 else parts[0] for name, parts in groups.items()}
+    return groups
 
 
 def from_official(official: Mapping[str, Tensor], state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:

@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from instantmesh.config import TriplaneConfig
-from instantmesh.lrm.attention import Attention, GatedMLP, fourier_features, mlp, modulated, run_block
+from instantmesh.lrm.attention import (
+    Attention,
+    GatedMLP,
+    fourier_features,
+    has_values,
+    mlp,
+    modulated,
+    random_values,
+    run_block,
+)
 
 _NORM_EPS = 1e-5
 _LAST_NORM_EPS = 1e-6
@@ -111,7 +120,7 @@ class TripoSRTransformer(nn.Module):
         super().__init__()
         dim, low = config.dim, config.low_res
         self.recomputed = False
-        self.planes = nn.Parameter(torch.randn(3, dim, low, low) / dim**0.5)
+        self.planes = nn.Parameter(random_values(3, dim, low, low, std=dim**-0.5))
         self.norm = nn.GroupNorm(_GROUPS, dim, _GROUP_NORM_EPS)
         self.project_in = nn.Linear(dim, dim)
         self.blocks = nn.ModuleList(TripoSRBlock(dim, config.heads, context_dim) for _ in range(config.layers))
@@ -131,7 +140,9 @@ def _initial_positions(low_res: int, dim: int) -> Float[Tensor, "1 n dim"]:
 
     The features only start the training (tokens that know where they are learn geometry several times faster).
     """
-    positions = torch.randn(1, 3 * low_res**2, dim) / dim**0.5
+    positions = random_values(1, 3 * low_res**2, dim, std=dim**-0.5)
+    if not has_values():
+        return positions
     centres = (torch.arange(low_res) + 0.5) / low_res * 2 - 1
     place = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1).reshape(-1, 2)
     features = fourier_features(place, octaves=5)

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate, normalize, silu
 
 from instantmesh.config import ViTConfig
 from instantmesh.errors import InputError
-from instantmesh.lrm.attention import Attention, fourier_features, mlp, modulated, run_block
+from instantmesh.lrm.attention import Attention, fourier_features, mlp, modulated, random_values, run_block
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -65,11 +65,11 @@ class ViT(nn.Module):
         self.config = config
         self.recomputed = False
         self.patch_embedding = nn.Conv2d(3, d, config.patch_size, stride=config.patch_size)
-        self.cls_token = nn.Parameter(torch.randn(1, 1, d) * 0.02)
+        self.cls_token = nn.Parameter(random_values(1, 1, d, std=0.02))
         self.register_tokens = (
-            nn.Parameter(torch.randn(1, config.register_tokens, d) * 0.02) if config.register_tokens else None
+            nn.Parameter(random_values(1, config.register_tokens, d, std=0.02)) if config.register_tokens else None
         )
-        self.position_embedding = nn.Parameter(torch.randn(1, 1 + config.trained_grid**2, d) * 0.02)
+        self.position_embedding = nn.Parameter(random_values(1, 1 + config.trained_grid**2, d, std=0.02))
         self.camera_embedding = (
             nn.Sequential(nn.Linear(16, d), nn.SiLU(), nn.Linear(d, d)) if config.camera_modulation else None
         )

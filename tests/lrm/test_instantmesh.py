@@ -44,6 +44,7 @@ def test_official_names_round_trip():
     torch.manual_seed(0)
     model, other = InstantMesh(SMALL), InstantMesh(SMALL)
     other.load_official(model.official_state())
+    assert model.official_shapes() == {name: tuple(x.shape) for name, x in model.official_state().items()}
     for name, tensor in model.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor), name
 

@@ -63,6 +63,7 @@ def test_registry_tells_the_systems_files_apart(name):
 def test_official_names_round_trip(model):
     other = type(model)(model.config)
     other.load_official(model.official_state())
+    assert model.official_shapes() == {name: tuple(x.shape) for name, x in model.official_state().items()}
     for name, tensor in model.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor), name
 
