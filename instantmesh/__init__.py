@@ -15,6 +15,7 @@ from instantmesh.errors import (
 )
 from instantmesh.finishing import Finished, finish
 from instantmesh.mesh.clean import CleanReport, clean
+from instantmesh.mesh.reading import read_mesh
 from instantmesh.mesh.report import MeshReport, report
 from instantmesh.mesh.simplify import SimplifyReport, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
@@ -52,6 +53,7 @@ __all__ = [
     "clean",
     "finish",
     "make_watertight",
+    "read_mesh",
     "report",
     "simplify",
 ]
