@@ -1,5 +1,6 @@
 """Views to mesh: a reconstruction model and the surface extraction that belongs to it."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -31,7 +32,6 @@ class Reconstructor:
         """Where the model's weights are."""
         return next(self.model.parameters()).device
 
-    @torch.no_grad()
     def encode(self, views: Views) -> SurfaceField | RadianceField:
         """The field that the views show. Pictures of any size are resized to the model's own.
 
@@ -39,13 +39,20 @@ class Reconstructor:
             InputError: more views than the system takes.
             CameraError: cameras are missing, or given where the system uses none.
         """
-        if self.model.single_view and len(views) != 1:
-            raise InputError(f"{self.model.system} reconstructs from one view, got {len(views)}")
-        numbers = self.model.camera_numbers(views.cameras)
+        return self.encode_batch([views])[0]
+
+    @torch.no_grad()
+    def encode_batch(self, batch: Sequence[Views]) -> list[SurfaceField | RadianceField]:
+        """The fields of several objects, each with as many views as the others, encoded together. Errors as above."""
+        for views in batch:
+            if self.model.single_view and len(views) != 1:
+                raise InputError(f"{self.model.system} reconstructs from one view, got {len(views)}")
         dtype = next(self.model.parameters()).dtype
-        images = self.model.resize(views.images.to(self.device, dtype))
-        cameras = None if numbers is None else numbers.to(self.device, dtype)[None]
-        return self.model.field(self.model(images[None], cameras)[0].float())
+        numbers = [self.model.camera_numbers(views.cameras) for views in batch]
+        given = [x.to(self.device, dtype) for x in numbers if x is not None]
+        images = torch.stack([self.model.resize(views.images.to(self.device, dtype)) for views in batch])
+        planes = self.model(images, torch.stack(given) if given else None)
+        return [self.model.field(x.float()) for x in planes]
 
     def extract(self, field: SurfaceField | RadianceField, resolution: int | None = None) -> Mesh:
         """The mesh of a field, by FlexiCubes or marching cubes.

@@ -15,6 +15,10 @@ from instantmesh.structures import Views
 if TYPE_CHECKING:
     from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 
+EXACT_STEPS = 75
+FAST_STEPS = 20
+_FAST: dict[str, Any] = {"solver": "dpm++", "reference_every": 2}
+
 Callback = Callable[[int, int], None]
 """Called after each step with (steps done, steps in all)."""
 
@@ -26,7 +30,7 @@ class MultiviewGenerator(Protocol):
         self,
         photo: Float[Tensor, "3 h w"],
         *,
-        steps: int = 75,
+        steps: int = EXACT_STEPS,
         guidance_scale: float = 4.0,
         generator: torch.Generator | None = None,
         callback: Callback | None = None,
@@ -45,18 +49,25 @@ class MultiviewGenerator(Protocol):
 
 @runtime_checkable
 class BatchGenerator(MultiviewGenerator, Protocol):
-    """A `MultiviewGenerator` that can do several photos at once, faster than one by one."""
+    """A `MultiviewGenerator` that can do several photos at once, and has a fast mode."""
 
     def generate_batch(
         self,
         photos: Sequence[Float[Tensor, "3 _ _"]],
         *,
-        steps: int = 75,
+        steps: int = EXACT_STEPS,
         guidance_scale: float = 4.0,
         generators: Sequence[torch.Generator] | None = None,
         callback: Callback | None = None,
+        fast: bool = False,
     ) -> list[Views]:
-        """The views that `generate` gives of each photo with its generator, but for rounding."""
+        """The views that `generate` gives of each photo with its generator, but for rounding.
+
+        Args:
+            photos: as `generate` takes them, of any sizes.
+            generators: one for each photo.
+            fast: other views in less time, good with `FAST_STEPS` steps.
+        """
         ...
 
 
@@ -70,34 +81,41 @@ class Zero123PlusGenerator:
         self,
         photo: Float[Tensor, "3 h w"],
         *,
-        steps: int = 75,
+        steps: int = EXACT_STEPS,
         guidance_scale: float = 4.0,
         generator: torch.Generator | None = None,
         callback: Callback | None = None,
+        fast: bool = False,
     ) -> Views:
-        """See `MultiviewGenerator.generate`.
+        """See `MultiviewGenerator.generate`, and `fast` below.
 
         Raises:
             InputError: the photo is no (3, h, w) picture in [0, 1], or see `Zero123PlusPipeline.__call__`.
         """
         generators = None if generator is None else [generator]
-        settings: Any = {"steps": steps, "guidance_scale": guidance_scale, "callback": callback}
+        settings: Any = {"steps": steps, "guidance_scale": guidance_scale, "callback": callback, "fast": fast}
         return self.generate_batch([photo], generators=generators, **settings)[0]
 
     def generate_batch(
         self,
         photos: Sequence[Float[Tensor, "3 _ _"]],
         *,
-        steps: int = 75,
+        steps: int = EXACT_STEPS,
         guidance_scale: float = 4.0,
         generators: Sequence[torch.Generator] | None = None,
         callback: Callback | None = None,
+        fast: bool = False,
     ) -> list[Views]:
         """Views of several photos, painted together: those that `generate` gives of each, but for rounding.
 
         Args:
             photos: as `generate` takes them, of any sizes.
-            generators: one for each photo.
+            steps: denoising steps; `FAST_STEPS` are enough for the fast mode.
+            guidance_scale: how closely the views follow the photo.
+            generators: one for each photo; None is another result at every call.
+            callback: see `Callback`.
+            fast: a solver of second order, and one reference pass for two steps. The views aren't those of the same
+                generator otherwise; `benchmarks/solvers.py` says how good they are.
 
         Raises:
             InputError: as in `generate`, or there isn't a generator for each photo.
@@ -117,6 +135,7 @@ class Zero123PlusGenerator:
             generator=generators,
             output_type="pt",
             callback_on_step_end=on_step_end,
+            **(_FAST if fast else {}),
         ).images
         return [Views(untile(sheet, rows=3, columns=2), six_view_cameras().to(sheet.device)) for sheet in painted]
 

@@ -26,6 +26,7 @@ from instantmesh.multiview.draws import Draws
 from instantmesh.multiview.latent_space import decode_painted
 from instantmesh.multiview.pretrained import load_components
 from instantmesh.multiview.reference_attention import Memory, install_reference_attention, recall, remember
+from instantmesh.multiview.solvers import Solver, make_scheduler
 
 ROWS, COLUMNS = 3, 2
 
@@ -66,8 +67,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
             text_encoder=text_encoder,
             tokenizer=tokenizer,
             unet=unet,
-            # the official file says otherwise, but the model was trained for trailing timesteps
-            scheduler=EulerAncestralDiscreteScheduler.from_config(scheduler.config, timestep_spacing="trailing"),
+            scheduler=make_scheduler("euler-ancestral", scheduler),
             vision_encoder=vision_encoder,
             feature_extractor_clip=feature_extractor_clip,
             feature_extractor_vae=feature_extractor_vae,
@@ -134,6 +134,8 @@ class Zero123PlusPipeline(DiffusionPipeline):
         output_type: Literal["pil", "pt", "latent"] = "pil",
         callback_on_step_end: Callable[[DiffusionPipeline, int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
         | None = None,
+        solver: Solver | None = None,
+        reference_every: int = 1,
     ) -> ImagePipelineOutput:
         """Paint the six views of the object in `image`, or of each of several, which are painted together.
 
@@ -148,14 +150,21 @@ class Zero123PlusPipeline(DiffusionPipeline):
             output_type: "pil", n PIL pictures; "pt", (n, 3, height, width) in [0, 1]; "latent", painted latents.
             callback_on_step_end: diffusers' convention: called with (pipeline, step, timestep, {"latents": ...}) and
                 may return other latents.
+            solver: see `solvers`; None is the pipeline's `scheduler`, Euler's ancestral steps unless you put another
+                there.
+            reference_every: how many steps share one reference pass. 1 is exact; above, steps look at the picture with
+                the noise of an earlier one.
 
         Raises:
             InputError: a size or number the model can't do, or a generator on another device.
         """
+        if reference_every < 1:
+            raise InputError(f"reference_every must be at least 1, got {reference_every}")
         tile: int = self.config["tile_size_px"]
         width = COLUMNS * tile if width is None else width
         height = ROWS * tile if height is None else height
-        device, scheduler = self._execution_device, self.scheduler
+        device = self._execution_device
+        scheduler = self.scheduler if solver is None else make_scheduler(solver, self.scheduler)
         pictures = [on_white(x) for x in ([image] if isinstance(image, Image.Image) else image)]
         generators = list(generator) if isinstance(generator, Sequence) else [generator] * len(pictures)
         self._check(len(pictures), num_inference_steps, width, height, generators)
@@ -166,10 +175,12 @@ class Zero123PlusPipeline(DiffusionPipeline):
         scheduler.set_begin_index(0)  # otherwise it looks for each timestep on the device, and the host waits
         shape = (self.unet.config["in_channels"], height // self._vae_factor, width // self._vae_factor)
         latents = draws.initial(shape, device) * scheduler.init_noise_sigma
+        memory: Memory = {}
         with self.progress_bar(total=num_inference_steps) as progress:  # pyright: ignore[reportCallIssue]
             for step, timestep in enumerate(scheduler.timesteps):
-                memory = self.reference(condition, timestep, prompt, draws)
-                prediction = self.predict(latents, timestep, prompt, memory, guidance_scale)
+                if step % reference_every == 0:
+                    memory = self.reference(scheduler, condition, timestep, prompt, draws)
+                prediction = self.predict(scheduler, latents, timestep, prompt, memory, guidance_scale)
                 latents = draws.step(scheduler, prediction, timestep, latents)
                 if callback_on_step_end is not None:
                     latents = callback_on_step_end(self, step, timestep, {"latents": latents}).get("latents", latents)
@@ -207,19 +218,21 @@ class Zero123PlusPipeline(DiffusionPipeline):
 
     def reference(
         self,
+        scheduler: Any,
         condition: Float[Tensor, "b c k l"],
         timestep: Shaped[Tensor, ""],
         prompt: Float[Tensor, "b t d"],
         draws: Draws,
     ) -> Memory:
         """What the UNet remembers of the condition with fresh noise of this timestep."""
-        noised = self.scheduler.add_noise(condition, draws.reference(condition), timestep[None])  # pyright: ignore[reportArgumentType]
-        noised = self.scheduler.scale_model_input(noised, timestep)
+        noised = scheduler.add_noise(condition, draws.reference(condition), timestep[None])
+        noised = scheduler.scale_model_input(noised, timestep)
         dtype = self.unet.dtype
         return self._remember(self.unet, noised.to(dtype), timestep, prompt.to(dtype))
 
     def predict(
         self,
+        scheduler: Any,
         latents: Float[Tensor, "n c h w"],
         timestep: Shaped[Tensor, ""],
         prompt: Float[Tensor, "b t d"],
@@ -227,7 +240,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
         guidance_scale: float,
     ) -> Float[Tensor, "n c h w"]:
         """The guided v-prediction of one step, float32 like the latents; the UNet computes in its own dtype."""
-        sample = self.scheduler.scale_model_input(latents, timestep).repeat(2, 1, 1, 1)
+        sample = scheduler.scale_model_input(latents, timestep).repeat(2, 1, 1, 1)
         dtype = self.unet.dtype
         predicted = self._recall(self.unet, sample.to(dtype), timestep, prompt.to(dtype), memory)
         negative, positive = predicted.float().chunk(2)

@@ -148,15 +148,23 @@ def test_guidance_moves_from_negative_to_positive(pipeline: Zero123PlusPipeline,
 
     def predict(scale: float) -> Tensor:
         with torch.no_grad():
-            memory = pipeline.reference(condition, timestep, text, Draws([seeded(0)]))
-            return pipeline.predict(latents, timestep, text, memory, scale)
+            memory = pipeline.reference(pipeline.scheduler, condition, timestep, text, Draws([seeded(0)]))
+            return pipeline.predict(pipeline.scheduler, latents, timestep, text, memory, scale)
 
     negative, positive = predict(0.0), predict(1.0)
     torch.testing.assert_close(predict(4.0), negative + 4 * (positive - negative), atol=1e-5, rtol=1e-5)
     assert not torch.allclose(negative, positive, atol=1e-3)
 
 
-@pytest.mark.parametrize("arguments", [{"num_inference_steps": 0}, {"width": 30, "height": 47}, {"height": 0}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"num_inference_steps": 0},
+        {"reference_every": 0},
+        {"width": 30, "height": 47},
+        {"height": 0},
+    ],
+)
 def test_bad_requests_are_refused(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], arguments: dict):
     with pytest.raises(InputError):
         pipeline(photo(golden), **arguments)

@@ -1,0 +1,112 @@
+"""Several photos in one call give what calls one by one give."""
+
+import threading
+
+import pytest
+import torch
+from torch import Tensor
+
+from instantmesh import InputError, Pipeline, Views
+from instantmesh.batches import generators_of, prepared_batches
+from instantmesh.cameras import six_view_cameras
+
+PHOTOS = ["examples/egg.png", "examples/ring.png", "examples/crossed.png"]
+FEW = {"steps": 2, "resolution": 24}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pipeline:
+    return Pipeline.from_pretrained("tiny", device="cpu")
+
+
+def test_a_list_gives_the_results_of_calls_one_by_one(pipeline: Pipeline):
+    alone = [pipeline(photo, seed=seed, **FEW) for photo, seed in zip(PHOTOS, (4, 5, 4), strict=True)]
+    together = pipeline(list(PHOTOS), seed=[4, 5, 4], batch_size=2, **FEW)
+    assert len(together) == 3
+    for result, expected in zip(together, alone, strict=True):
+        assert torch.equal(result.photo, expected.photo)
+        torch.testing.assert_close(result.views.images, expected.views.images, atol=1e-4, rtol=0)
+        assert len(result.mesh.faces) == pytest.approx(len(expected.mesh.faces), rel=0.02)
+    same = pipeline([PHOTOS[0]], seed=4, **FEW)
+    torch.testing.assert_close(same[0].mesh.vertices, alone[0].mesh.vertices, atol=1e-5, rtol=0)
+
+
+def test_views_encoded_together_are_those_encoded_alone(pipeline: Pipeline):
+    batch = [
+        Views(torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(k)), six_view_cameras())
+        for k in range(2)
+    ]
+    points = torch.rand(1, 50, 3, generator=torch.Generator().manual_seed(9)) - 0.5
+    for views, field in zip(batch, pipeline.reconstructor.encode_batch(batch), strict=True):
+        expected = pipeline.reconstructor.encode(views).colors(points[0])
+        torch.testing.assert_close(field.colors(points[0]), expected, atol=1e-5, rtol=0)
+
+
+def test_the_fast_mode_takes_20_steps_and_another_solver(pipeline: Pipeline):
+    calls: list[tuple[int, int]] = []
+    pipeline.generate_views(PHOTOS[0], seed=1, fast=True, callback=lambda *step: calls.append(step))
+    assert calls == [(step + 1, 20) for step in range(20)]
+    fast, again, exact = (
+        pipeline.generate_views(PHOTOS[0], seed=1, fast=fast, steps=4).images for fast in (True, True, False)
+    )
+    assert torch.equal(fast, again)
+    assert float((fast - exact).abs().mean()) > 1e-3
+
+
+class Stage:
+    """A multiview stage of someone's own: no batches, no fast mode."""
+
+    def __init__(self) -> None:
+        self.seeds: list[int] = []
+
+    def generate(self, photo: Tensor, *, steps, guidance_scale, generator, callback) -> Views:
+        self.seeds.append(generator.initial_seed())
+        return Views(photo.expand(6, -1, -1, -1), six_view_cameras())
+
+
+def test_stages_without_batches_paint_one_by_one(pipeline: Pipeline):
+    own = Pipeline(Stage(), pipeline.reconstructor)
+    with pytest.raises(InputError, match="Stage has no fast mode"):
+        own(PHOTOS[0], fast=True)
+    results = own(list(PHOTOS), seed=7, batch_size=3, resolution=24)
+    assert own.multiview.seeds == [7, 7, 7]
+    assert torch.equal(results[1].views.images[3], results[1].photo)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": [1, 2]}, {"batch_size": 0}, {"generator": torch.Generator()}, {"seed": 1, "steps": 0}]
+)
+def test_wishes_that_cannot_be_are_refused(pipeline: Pipeline, wrong: dict):
+    with pytest.raises(InputError):
+        pipeline(list(PHOTOS), **wrong)
+    with pytest.raises(InputError):
+        pipeline([])
+
+
+def test_the_next_batch_is_made_while_this_one_is_used():
+    third = threading.Event()
+
+    def make(number: int) -> int:
+        if number == 2:
+            third.set()
+        if number == 9:
+            raise InputError("nine")
+        return number * number
+
+    batches = prepared_batches(make, [0, 1, 2, 3, 9], 2)
+    assert next(batches) == (range(2), [0, 1])
+    assert third.wait(10)
+    assert next(batches) == (range(2, 4), [4, 9])
+    with pytest.raises(InputError, match="nine"):
+        next(batches)
+
+
+def test_generators():
+    assert generators_of(3, None, None) is None
+    made = generators_of(2, 5, None)
+    assert [g.initial_seed() for g in made] == [5, 5]
+    assert made[0] is not made[1]
+    own = torch.Generator()
+    assert generators_of(1, None, own) == [own]
+    with pytest.raises(InputError, match="not both"):
+        generators_of(1, 0, own)
