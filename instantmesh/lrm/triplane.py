@@ -54,7 +54,8 @@ def sample_planes(
     batch = planes.shape[:-4]
     flat = planes.reshape(-1, *planes.shape[-4:])
     flat_points = points.reshape(len(flat), *points.shape[-2:])  # not -1, which no points at all leave open
-    where = torch.stack([flat_points[..., list(pair)] for pair in axes], dim=1)
+    xyz = flat_points.unbind(-1)  # not lists as indices: those are copied to a GPU, which waits
+    where = torch.stack([torch.stack([xyz[i] for i in pair], dim=-1) for pair in axes], dim=1)
     sampled = grid_sample(
         flat.flatten(0, 1), where.flatten(0, 1)[:, None], mode="bilinear", padding_mode="zeros", align_corners=False
     )  # (b * 3, c, 1, p)

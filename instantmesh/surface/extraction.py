@@ -17,9 +17,10 @@ from instantmesh.errors import InputError
 from instantmesh.surface.flexicubes import flexicubes, normalise_weights
 from instantmesh.surface.grid import check_surface, cube_corners, in_chunks, point_positions, surface_cubes
 
-# bound the memory for features: at 240 a point, as the large model has, each chunk takes some 30 to 60 MB
-_POINTS_PER_CHUNK = 32768
-_CUBES_PER_CHUNK = 4096
+_CPU_CHUNKS = (32_768, 4_096)
+_GPU_CHUNKS = (1_048_576, 131_072)
+"""Points, and cubes, whose features are evaluated at once. They bound the memory: at 240 features a point, as the large
+model has, some 30 to 60 MB on a CPU and 1 GB on a GPU, where chunks cost more than they save."""
 
 
 @runtime_checkable
@@ -100,20 +101,23 @@ def extract_flexicubes(
         cubes = surface_cubes(inside)
         ids, corners = torch.unique(cube_corners(cubes, sdf_grid.shape), return_inverse=True)
         points = axis[point_positions(ids, sdf_grid.shape)]
-        deformation = in_chunks(field.deformation, points, _POINTS_PER_CHUNK).tanh() / (4 * resolution)
-        raw = _cube_weights(field, points, corners)
+        points_per_chunk, cubes_per_chunk = _CPU_CHUNKS if points.device.type == "cpu" else _GPU_CHUNKS
+        deformation = in_chunks(field.deformation, points, points_per_chunk).tanh() / (4 * resolution)
+        raw = _cube_weights(field, points, corners, cubes_per_chunk)
         mesh = flexicubes(
             points + deformation, sdf_grid.flatten()[ids], cubes, corners, normalise_weights(raw), training=training
         )
-        colors = None if training else in_chunks(field.colors, mesh.vertices, _POINTS_PER_CHUNK).clamp(0, 1)
+        colors = None if training else in_chunks(field.colors, mesh.vertices, points_per_chunk).clamp(0, 1)
     return ExtractedSurface(mesh.vertices, mesh.faces, colors, mesh.l_dev, sdf_grid, raw)
 
 
 def _cube_weights(
-    field: SurfaceField, points: Float[Tensor, "p 3"], corners: Int[Tensor, "c 8"]
+    field: SurfaceField, points: Float[Tensor, "p 3"], corners: Int[Tensor, "c 8"], cubes_per_chunk: int
 ) -> Float[Tensor, "c 21"]:
+    if len(corners) <= cubes_per_chunk:
+        return field.cube_weights(points, corners)
     raw = []
-    for chunk in corners.split(_CUBES_PER_CHUNK):
+    for chunk in corners.split(cubes_per_chunk):
         used, local = torch.unique(chunk, return_inverse=True)
         raw.append(field.cube_weights(points[used], local))
     return torch.cat(raw)

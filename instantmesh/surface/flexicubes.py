@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from instantmesh.surface.flexicubes_table import EDGES, case_table
+from instantmesh.surface.flexicubes_table import case_table
 
 WEIGHT_SCALE = 0.5
 
@@ -92,7 +92,7 @@ def flexicubes(
     inside = sdf < 0
     cases = _resolve_ambiguity(_cases(inside[corners]), positions)
     crossings = _crossings(cases)
-    first, second = torch.tensor(EDGES, device=sdf.device)[crossings.edge].unbind(1)  # (n,) corners of the cube
+    first, second = case_table(sdf.device).edges[crossings.edge].unbind(1)  # (n,) corners of the cube
     a, b = corners[crossings.cube, first], corners[crossings.cube, second]  # (n,) grid points
     zero = _zero_crossing(points[a], points[b], sdf[a], sdf[b])
     if weights is None:
@@ -156,9 +156,13 @@ def _group_mean(
     values: Float[Tensor, "n 3"], weights: Float[Tensor, " n"], crossings: _Crossings
 ) -> Float[Tensor, "v 3"]:
     """Weighted mean over the crossings of each dual vertex."""
-    n_vertices = len(crossings.vertex_cube)
-    total = values.new_zeros(n_vertices, 3).index_add(0, crossings.vertex, values * weights[:, None])
-    return total / weights.new_zeros(n_vertices).index_add(0, crossings.vertex, weights)[:, None]
+    return _group_sum(values * weights[:, None], crossings) / _group_sum(weights, crossings)[:, None]
+
+
+def _group_sum(values: Float[Tensor, "n *d"], crossings: _Crossings) -> Float[Tensor, "v *d"]:
+    """Sum over the crossings of each dual vertex."""
+    sums = values.new_zeros(len(crossings.vertex_cube), *values.shape[1:])
+    return sums.index_add(0, crossings.vertex, values)
 
 
 def _deviation(
@@ -166,8 +170,7 @@ def _deviation(
 ) -> Float[Tensor, " n"]:
     """| |z - v| - mean over the vertex's crossings of |z - v| |."""
     distance = torch.linalg.vector_norm(zero - vertices[crossings.vertex], dim=1)
-    count = torch.bincount(crossings.vertex, minlength=len(vertices))
-    mean = distance.new_zeros(len(vertices)).index_add(0, crossings.vertex, distance) / count
+    mean = _group_sum(distance, crossings) / _group_sum(torch.ones_like(distance), crossings)
     return (distance - mean[crossings.vertex]).abs()
 
 
@@ -180,12 +183,14 @@ def _quads(
     entries = order[start + torch.arange(4, device=order.device)]
     # around the edge the cubes lie 0 1 3 2; which way round depends on the end that is inside (the released code tests
     # sdf > 0 instead, which turns quads over where sdf is exactly 0)
-    ring = torch.tensor([[0, 1, 3, 2], [2, 3, 1, 0]], device=order.device)
-    return vertex[entries].gather(1, ring[inside[a[entries[:, 0]]].long()])
+    v0, v1, v2, v3 = vertex[entries].unbind(1)
+    start_inside = inside[a[entries[:, 0]]][:, None]
+    return torch.where(start_inside, torch.stack([v2, v3, v1, v0], 1), torch.stack([v0, v1, v3, v2], 1))
 
 
 def _two_triangles(quads: Int[Tensor, "q 4"], split_02: Bool[Tensor, " q"]) -> Int[Tensor, "f 3"]:
-    along_02, along_13 = quads[:, [0, 1, 2, 0, 2, 3]], quads[:, [0, 1, 3, 3, 1, 2]]
+    v0, v1, v2, v3 = quads.unbind(1)  # not lists as indices: those are copied to a GPU, which waits
+    along_02, along_13 = torch.stack([v0, v1, v2, v0, v2, v3], 1), torch.stack([v0, v1, v3, v3, v1, v2], 1)
     return torch.where(split_02[:, None], along_02, along_13).reshape(-1, 3)
 
 

@@ -26,12 +26,14 @@ class CaseTable(NamedTuple):
     """What each of the 256 cases means for a cube.
 
     Attributes:
+        edges: (12, 2) `EDGES`.
         group_of_edge: (256, 12) the dual vertex (0..3) that each edge belongs to, -1 where the edge isn't crossed.
         group_count: (256,) number of dual vertices.
         flip_offset: (256, 3) for the checkable cases, the step to the neighbour across their ambiguous face; zeros
             for all others.
     """
 
+    edges: Int[Tensor, "12 2"]
     group_of_edge: Int[Tensor, "256 12"]
     group_count: Int[Tensor, " 256"]
     flip_offset: Int[Tensor, "256 3"]
@@ -84,4 +86,5 @@ def case_table(device: torch.device) -> CaseTable:
         group_of_edge.append(groups)
         flip_offset.append(ambiguous[0].offset if checkable else (0, 0, 0))
     groups = torch.tensor(group_of_edge, device=device)
-    return CaseTable(groups, groups.amax(1) + 1, torch.tensor(flip_offset, device=device))
+    edges = torch.tensor(EDGES, device=device)
+    return CaseTable(edges, groups, groups.amax(1) + 1, torch.tensor(flip_offset, device=device))

@@ -34,14 +34,15 @@ def surface_cubes(inside: Bool[Tensor, "x y z"]) -> Int[Tensor, "c 3"]:
 def cube_corners(positions: Int[Tensor, "c 3"], shape: tuple[int, ...]) -> Int[Tensor, "c 8"]:
     """Point ids of the corners of cubes at `positions`, in a grid of `shape` = (x, y, z) points."""
     _, ny, nz = shape
-    strides = torch.tensor([ny * nz, nz, 1], device=positions.device)
-    offsets = torch.tensor([[c & 1, c >> 1 & 1, c >> 2 & 1] for c in range(8)], device=positions.device)
-    return (positions * strides).sum(1, keepdim=True) + (offsets * strides).sum(1)
+    x, y, z = positions.unbind(1)
+    first = (x * ny + y) * nz + z
+    return torch.stack([first + ((c & 1) * ny + (c >> 1 & 1)) * nz + (c >> 2 & 1) for c in range(8)], dim=1)
 
 
 def point_positions(ids: Int[Tensor, " p"], shape: tuple[int, ...]) -> Int[Tensor, "p 3"]:
     """Where the points with these ids sit, in a grid of `shape` = (x, y, z) points: the inverse of the enumeration."""
-    return torch.stack(torch.unravel_index(ids, shape), dim=1)
+    _, ny, nz = shape
+    return torch.stack([ids // (ny * nz), ids // nz % ny, ids % nz], dim=1)
 
 
 def check_surface(
@@ -60,19 +61,19 @@ def check_surface(
         InputError: the field has values that aren't finite.
         EmptySurfaceError: all points lie on the same side.
     """
-    low, high = (float(extreme) for extreme in values.detach().aminmax())  # NaN wherever there is one
+    sides = torch.cat([inside.select(axis, end).flatten() for axis in range(3) for end in (0, -1)])
+    extremes = torch.stack(values.detach().aminmax()).double()  # NaN wherever there is one
+    flags = torch.stack([inside.any(), inside.all(), sides.any(), sides.all()])
+    low, high, some, every, some_side, every_side = torch.cat([extremes, flags]).tolist()  # a GPU is waited for once
     if not (isfinite(low) and isfinite(high)):
         raise InputError(f"the {name} has values that aren't finite")
-    if not inside.any() or inside.all():
-        side = "outside (empty)" if not inside.any() else "inside (full)"
+    if not some or every:
+        side = "inside (full)" if every else "outside (empty)"
         raise EmptySurfaceError(
             f"no surface in the grid: the {name} runs from {low:.4g} to {high:.4g} and never crosses {level:g},"
             f" so all of the grid is {side}"
         )
-    if not warn:
-        return
-    sides = torch.cat([inside.select(axis, end).flatten() for axis in range(3) for end in (0, -1)])
-    if sides.any() and not sides.all():
+    if warn and some_side and not every_side:
         _log.warning("the surface touches the boundary of the grid and is left open there")
 
 

@@ -77,8 +77,7 @@ def dense_twin(field: SmallField, resolution: int, scale: float, training: bool)
 @pytest.fixture(params=[None, 50], ids=["one chunk", "many chunks"])
 def _chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param:
-        monkeypatch.setattr(extraction, "_POINTS_PER_CHUNK", request.param)
-        monkeypatch.setattr(extraction, "_CUBES_PER_CHUNK", request.param)
+        monkeypatch.setattr(extraction, "_CPU_CHUNKS", (request.param, request.param))
 
 
 @pytest.mark.usefixtures("_chunks")
