@@ -72,6 +72,7 @@ Up = Annotated[str, typer.Option(help="The axis that points up in the file: y, z
 Front = Annotated[str | None, typer.Option(help="The axis that the front looks along; z where y is up.")]
 SizeM = Annotated[float, typer.Option(min=0, help="Length of the longest side in the file, in metres.")]
 OriginOption = Annotated[Origin, typer.Option(help="What lies at the file's origin.")]
+BlendViews = Annotated[bool, typer.Option(help="Put the views' finer detail into the texture.")]
 Watertight = Annotated[bool, typer.Option("--watertight", help="Make a solid that can be printed.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 LocalOnly = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
@@ -91,6 +92,7 @@ def generate(
     keep_components: KeepComponents = 1.0,
     watertight: Watertight = False,
     texture_size: TextureSize = None,
+    blend_views: BlendViews = False,
     mesh_format: Format = MeshFormat.glb,
     up: Up = "y",
     front: Front = None,
@@ -125,6 +127,7 @@ def generate(
                 target_faces=target_faces,
                 watertight=watertight,
                 texture_size=texture_size,
+                blend_views=blend_views,
             )
             result.views.save(target.views, overwrite=overwrite)
             result.save_preview(target.preview, overwrite=overwrite)
@@ -153,6 +156,7 @@ def reconstruct(
     keep_components: KeepComponents = 1.0,
     watertight: Watertight = False,
     texture_size: TextureSize = None,
+    blend_views: BlendViews = True,
     mesh_format: Format = MeshFormat.glb,
     up: Up = "y",
     front: Front = None,
@@ -182,6 +186,7 @@ def reconstruct(
         target_faces=target_faces,
         watertight=watertight,
         texture_size=texture_size,
+        blend_views=blend_views,
     )
     save_preview(mesh, target.preview, overwrite=overwrite)
     mesh.save(target.mesh, **frame, overwrite=overwrite)

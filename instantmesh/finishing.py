@@ -19,7 +19,7 @@ _A_PART = 0.01  # a dropped component with this share of the main one's area may
 
 @dataclass(frozen=True)
 class Finishing:
-    """How a mesh is to be finished; arguments of `finish` of the same names.
+    """How a mesh is to be finished: arguments of `finish` of the same names, and whether views are to be used.
 
     Raises:
         InputError: what can't be done, found before a mesh is made.
@@ -31,6 +31,7 @@ class Finishing:
     below_floor: bool = False
     watertight: bool = False
     texture_size: int | None = None
+    blend_views: bool = True
 
     def __post_init__(self) -> None:
         check_share("keep_components", self.keep_components)
@@ -117,7 +118,12 @@ def finish_as(
         steps.append(solid)
     if wishes.texture_size is not None:
         mesh, textured = bake(
-            mesh, original, wishes.texture_size, color_field=color_field, views=views, callback=callback
+            mesh,
+            original,
+            wishes.texture_size,
+            color_field=color_field,
+            views=views if wishes.blend_views else None,
+            callback=callback,
         )
         steps.append(textured)
     for step in steps:

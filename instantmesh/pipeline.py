@@ -113,8 +113,9 @@ class Pipeline:
         Args:
             name: a model's name, or a folder in the layout of `instantmesh.loading`.
             device: "auto" takes CUDA where there is one.
-            dtype: of the multiview stage; "auto" is float16 on CUDA and float32 elsewhere. The reconstruction stage
-                computes in float32.
+            dtype: of the multiview stage, and of the matrix products in the reconstruction's encoder and transformer;
+                its fields and surfaces are computed in float32 in any case. "auto" is float32 on CPUs; on CUDA float16
+                for the first and bfloat16 (on older GPUs float32) for the second, see docs/performance.md.
             cache_dir: where downloads are kept; None is Hugging Face's own cache.
             local_files_only: never use the network.
             multiview: False leaves out the first stage, for `reconstruct` alone.
@@ -126,12 +127,24 @@ class Pipeline:
             InputError: no such device or dtype.
         """
         place = _device(device)
-        precision = _dtype(dtype, place)
+        precision, products = _dtypes(dtype, place)
         reconstruction = load_reconstruction(str(name), place, torch.float32, cache_dir, local_files_only)
         generator = None
         if multiview and not reconstruction.single_view:
             generator = load_multiview(str(name), place, precision, cache_dir, local_files_only)
-        return cls(generator, Reconstructor(reconstruction))
+        return cls(generator, Reconstructor(reconstruction, products))
+
+    def compile(self, **options: Any) -> None:
+        """Compile the networks of both stages, as far as they can be: the first result takes longer, those after it
+        less time, and the numbers are the same within rounding.
+
+        Args:
+            options: of `torch.compile`; `mode="reduce-overhead"` records CUDA graphs.
+        """
+        self.reconstructor.compile(**options)
+        compile_stage = getattr(self.multiview, "compile", None)  # a stage of your own may have none
+        if compile_stage is not None:
+            compile_stage(**options)
 
     @overload
     def __call__(self, photo: "ImageSource", **settings: Any) -> Result: ...
@@ -156,6 +169,7 @@ class Pipeline:
         target_faces: int | None = None,
         watertight: bool = False,
         texture_size: int | None = None,
+        blend_views: bool = False,
         callback: Callable[[int, int], None] | None = None,
     ) -> Result | list[Result]:
         """Make a mesh from one photograph, or one from each of several, `batch_size` at a time.
@@ -177,7 +191,9 @@ class Pipeline:
             scale: of the cameras' distance (4.0) as the reconstruction stage is told; above 1 the mesh grows. Only
                 for systems that are told one.
             resolution: of the extraction grid; the model's own by default.
-            keep_components, target_faces, watertight, texture_size: how the mesh is finished, see `reconstruct`.
+            keep_components, target_faces, watertight, texture_size, blend_views: how the mesh is finished, see
+                `reconstruct`. Painted views are blended in on request only: `tiny`'s don't agree well enough for their
+                detail to gain anything (benchmarks/texture_views.py).
             callback: called after each denoising step with (steps done, steps in all).
 
         Raises:
@@ -187,7 +203,13 @@ class Pipeline:
         model = self.reconstructor.model
         if not scale > 0 or (model.single_view and scale != 1):
             raise InputError(f"scale must be positive, and 1 for single-view systems, got {scale}")
-        wishes = Finishing(keep_components, target_faces=target_faces, watertight=watertight, texture_size=texture_size)
+        wishes = Finishing(
+            keep_components,
+            target_faces=target_faces,
+            watertight=watertight,
+            texture_size=texture_size,
+            blend_views=blend_views,
+        )
         photos = photo if isinstance(photo, list) else [photo]
         if batch_size < 1 or not photos:
             raise InputError(f"batch_size and the number of photos must be 1 or more, got {batch_size}, {len(photos)}")
@@ -247,6 +269,7 @@ class Pipeline:
         target_faces: int | None = None,
         watertight: bool = False,
         texture_size: int | None = None,
+        blend_views: bool = True,
     ) -> Mesh:
         """A mesh from views: any number with any poses, or, with a single-view system, one.
 
@@ -261,8 +284,9 @@ class Pipeline:
             target_faces: how many faces are wanted, 4 or more; None keeps all. Never so few that the shape suffers, see
                 `instantmesh.simplify`.
             watertight: make it a solid that can be printed.
-            texture_size: side in texels of the texture that the mesh gets, filled with the field's colours and the
-                views' detail; None gives none, the vertices carry colours in any case.
+            texture_size: side in texels of the texture that the mesh gets, filled with the field's colours; None gives
+                none, the vertices carry colours in any case.
+            blend_views: where the views see the surface well, their finer detail goes into the texture.
 
         Raises:
             EmptySurfaceError: no surface came out. InputError, CameraError: more views than the system takes, cameras
@@ -270,7 +294,13 @@ class Pipeline:
         """
         if not isinstance(views, Views):
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
-        wishes = Finishing(keep_components, target_faces=target_faces, watertight=watertight, texture_size=texture_size)
+        wishes = Finishing(
+            keep_components,
+            target_faces=target_faces,
+            watertight=watertight,
+            texture_size=texture_size,
+            blend_views=blend_views,
+        )
         with torch.no_grad():
             return self._finished(views, self.reconstructor.encode(views), resolution, wishes).mesh
 
@@ -330,10 +360,14 @@ def _device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+def _dtypes(dtype: str | torch.dtype, device: torch.device) -> tuple[torch.dtype, torch.dtype]:
+    """Of the multiview stage, and of the reconstruction's matrix products."""
     if dtype == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
+        if device.type != "cuda":
+            return torch.float32, torch.float32
+        has_bf16 = torch.cuda.get_device_capability(device) >= (8, 0)
+        return torch.float16, torch.bfloat16 if has_bf16 else torch.float32
     chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if chosen not in (torch.float16, torch.bfloat16, torch.float32):
         raise InputError(f"dtype {dtype!r} isn't one of auto, float32, float16, bfloat16")
-    return chosen
+    return chosen, chosen
