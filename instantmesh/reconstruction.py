@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
 from instantmesh.errors import InputError
 from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.lrm.model import ReconstructionModel
+from instantmesh.lrm.precision import lower_products
 from instantmesh.lrm.triposr import TripoSR
 from instantmesh.render.even_volume import render_rays_evenly
 from instantmesh.render.turntable import RaySight
@@ -22,10 +24,23 @@ class Reconstructor:
 
     Attributes:
         model: the network, on the device where the work is done.
+        dtype: of the matrix products in encoder and transformer. Below float32 the model's weights are changed to it,
+            see `lrm.precision`; fields and meshes are computed in float32 in any case.
     """
 
-    def __init__(self, model: ReconstructionModel) -> None:
-        self.model = model.eval()
+    def __init__(self, model: ReconstructionModel, dtype: torch.dtype = torch.float32) -> None:
+        self.model, self.dtype = model.eval(), dtype
+        if dtype != torch.float32:
+            lower_products(model, dtype)
+
+    def compile(self, **options: Any) -> None:
+        """Compile encoder and transformer. The first result for a number of views takes longer, by seconds to minutes.
+
+        Args:
+            options: of `torch.compile`.
+        """
+        for network in (self.model.encoder, self.model.transformer):
+            network.compile(**options)
 
     @property
     def device(self) -> torch.device:
@@ -51,7 +66,8 @@ class Reconstructor:
         numbers = [self.model.camera_numbers(views.cameras) for views in batch]
         given = [x.to(self.device, dtype) for x in numbers if x is not None]
         images = torch.stack([self.model.resize(views.images.to(self.device, dtype)) for views in batch])
-        planes = self.model(images, torch.stack(given) if given else None)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            planes = self.model(images, torch.stack(given) if given else None)
         return [self.model.field(x.float()) for x in planes]
 
     def extract(self, field: SurfaceField | RadianceField, resolution: int | None = None) -> Mesh:

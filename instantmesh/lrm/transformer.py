@@ -128,7 +128,7 @@ class TripoSRTransformer(nn.Module):
 
     def forward(self, context: Float[Tensor, "b m c"]) -> Float[Tensor, "b 3 low low dim"]:
         tokens = self.planes.transpose(0, 1).flatten(1)[None].expand(len(context), -1, -1)  # (b, dim, 3 low low)
-        x = self.project_in(self.norm(tokens).transpose(1, 2))
+        x = self.project_in(self.norm(tokens).transpose(1, 2)).to(tokens.dtype)  # the sum keeps it under autocast
         for block in self.blocks:
             x = run_block(block, x, context, recomputed=self.recomputed)
         x = self.project_out(x) + tokens.transpose(1, 2)
