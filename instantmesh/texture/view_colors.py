@@ -7,7 +7,7 @@ continuous over the surface, so that no seam shows where a picture's part ends:
                 another, of what is painted. Shape and picture never fit exactly, and what lies beyond an outline (the
                 white background, another part) must not be taken for the surface
     seen        nothing of the mesh lies between. Where that changes there is an outline, and no room
-    credible    the smoothed picture has the field's colour there, or that of another picture that sees the place
+    credible    around the place the picture is, on average, as the field is. Detail may differ, and is what is wanted
 
 Symbols: n views of h x w pixels, p points.
 """
@@ -32,8 +32,10 @@ _RAMP = 0.0125  # from there to full weight, in terms of the picture's height
 _WHITE = 0.97  # a pixel with all channels above this may be background
 _STEEPEST = 4.0  # depth per distance across, from which on depth jumps; a slope of cosine 0.24, beyond least facing
 _OUTLINE_PX = 256  # the mesh's outlines are looked for in pictures no coarser than this
-_BLUR = 0.02  # standard deviation, in terms of the picture's height; about as fine as fields are
-_FIELD_TOLERANCE, _OTHERS_TOLERANCE = 0.2, 0.1  # distances in RGB at which credibility has fallen to 1/e
+_AROUND = 0.07  # standard deviation of what "around the place" is, in terms of the picture's sides
+_TOLERANCE = 0.15  # distance in RGB of the averages at which a picture's weight has fallen to 1/e
+_CELLS = 64  # a side, in which the averages are counted
+_COUNTED = 65_536  # points, at most, are taken for them
 _POINTS_PER_CHUNK = 262_144
 
 
@@ -62,11 +64,15 @@ def blend(
     depth = render_mesh(mesh, cameras, finer * height, finer * width, antialias=False).depth[:, 0]
     sights = [_sight(image, depth[i], cameras[i : i + 1], finer) for i, image in enumerate(views.images.detach().cpu())]
     scene = RayScene(mesh.vertices.detach().cpu().numpy(), mesh.faces.cpu().numpy())
-    parts = zip(
-        *(tensor.detach().float().split(_POINTS_PER_CHUNK) for tensor in (points, normals, colors)), strict=True
-    )
-    blended = [_blend_chunk(where, normal, color, sights, scene) for where, normal, color in parts]
-    return torch.cat(blended).to(colors)
+    few = slice(None, None, max(1, -(-len(points) // _COUNTED)))
+    where, along, before = (tensor.detach().float() for tensor in (points, normals, colors))
+    shifts = [_shift(_look(where[few], along[few], sight, scene), before[few]) for sight in sights]
+    blended = []
+    for start in range(0, len(points), _POINTS_PER_CHUNK):
+        part = slice(start, start + _POINTS_PER_CHUNK)
+        looks = [_look(where[part], along[part], sight, scene) for sight in sights]
+        blended.append(_blended(before[part], looks, shifts))
+    return torch.cat([colors[:0], *blended]).to(colors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +81,14 @@ class _Sight:
 
     Attributes:
         camera: the one that took it.
-        pictures: (7, h, w) the view's colours; the same smoothed; room to what isn't painted.
+        picture: (4, h, w) the view's colours; room to what isn't painted.
         outline_room: (1, finer h, finer w) room to the mesh's outlines.
         jump: steps of depth at distance 1 from which on something lies in front of something else.
         margin: from outlines, where the weight is 0. Like all room in terms of the picture's height.
     """
 
     camera: Cameras
-    pictures: Float[Tensor, "7 h w"]
+    picture: Float[Tensor, "4 h w"]
     outline_room: Float[Tensor, "1 h2 w2"]
     jump: float
     margin: float
@@ -92,24 +98,15 @@ def _sight(image: Float[Tensor, "3 h w"], depth: Float[Tensor, "h2 w2"], camera:
     height, device = image.shape[-2], depth.device
     painted = (image.amin(0) <= _WHITE).numpy()
     jump = _STEEPEST / (float(camera.intrinsics[0, 1, 1]) * height * finer)
-    pictures = np.concatenate([image.numpy(), _smoothed(image.numpy(), painted), _room(painted)[None]])
+    picture = np.concatenate([image.numpy(), _room(painted)[None]])
     outline_room = _room(~_outlines(depth.detach().cpu().numpy(), jump))[None]
     return _Sight(
         camera,
-        torch.from_numpy(pictures).float().to(device),
+        torch.from_numpy(picture).float().to(device),
         torch.from_numpy(outline_room).float().to(device),
         jump,
         _MARGIN_PX / height,
     )
-
-
-def _smoothed(image: NDArray[np.floating], painted: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """(3, h, w) the picture (3, h, w) smoothed, without what isn't painted."""
-    from scipy.ndimage import gaussian_filter
-
-    sigma_px = _BLUR * image.shape[1]
-    share = gaussian_filter(painted.astype(np.float32), sigma_px)
-    return np.stack([gaussian_filter(channel * painted, sigma_px) / np.maximum(share, 1e-6) for channel in image])
 
 
 def _outlines(depth: NDArray[np.floating], jump: float) -> NDArray[np.bool_]:
@@ -130,30 +127,26 @@ def _room(inside: NDArray[np.bool_]) -> NDArray[np.floating]:
     return distance[1:-1, 1:-1] / len(inside)
 
 
-def _blend_chunk(
-    points: Float[Tensor, "p 3"],
-    normals: Float[Tensor, "p 3"],
-    colors: Float[Tensor, "p 3"],
-    sights: list[_Sight],
-    scene: RayScene,
-) -> Float[Tensor, "p 3"]:
-    looked = [_look(points, normals, sight, scene) for sight in sights]
-    sharp, smooth, weight = (torch.stack(tensors) for tensors in zip(*looked, strict=True))
-    weight = weight * _credible(colors, smooth, weight)
-    share = 1 - (1 - weight).prod(0)
-    better = weight.square()  # sharper than the plain mean where views disagree
-    painted = (better[..., None] * sharp).sum(0) / better.sum(0).clamp(min=1e-20)[:, None]
-    return (colors + share[:, None] * (painted - colors)).where(share[:, None] > 0, colors)
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one view says of p points.
+
+    Attributes:
+        uv: (p, 2) where they are in the picture; (0, 0) outside.
+        color: (p, 3) of the picture there.
+        weight: (p,) as far as facing, room and sight go.
+    """
+
+    uv: Float[Tensor, "p 2"]
+    color: Float[Tensor, "p 3"]
+    weight: Float[Tensor, " p"]
 
 
-def _look(
-    points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], sight: _Sight, scene: RayScene
-) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 3"], Float[Tensor, " p"]]:
-    """A view's colours at points, the same smoothed, and its weight as far as facing, room and sight go."""
+def _look(points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], sight: _Sight, scene: RayScene) -> _Look:
     uv, depth = (tensor[0] for tensor in project(points, sight.camera))
     in_frame = (depth > 0) & ((uv > 0) & (uv < 1)).all(1)
     uv = uv.where(in_frame[:, None], 0)
-    sharp, smooth, picture_room = _read(sight.pictures, uv).split([3, 3, 1], dim=1)
+    color, picture_room = _read(sight.picture, uv).split([3, 1], dim=1)
     room = torch.minimum(picture_room, _read(sight.outline_room, uv))[:, 0]
     towards = normalize(sight.camera.camera_to_world[:, :3, 3] - points, dim=1)
     cosine = (towards * normals).sum(1)
@@ -161,7 +154,7 @@ def _look(
     near = torch.where(in_frame & (weight > 0))[0]
     # What lies less than a jump in front has no outline, so it hides nothing.
     seen = _unhidden(points[near] + towards[near] * (sight.jump * depth[near])[:, None], sight.camera, scene)
-    return sharp, smooth, torch.zeros_like(weight).index_copy(0, near, weight[near] * seen)
+    return _Look(uv, color, torch.zeros_like(weight).index_copy(0, near, weight[near] * seen))
 
 
 def _unhidden(starts: Float[Tensor, "q 3"], camera: Cameras, scene: RayScene) -> Float[Tensor, " q"]:
@@ -171,18 +164,33 @@ def _unhidden(starts: Float[Tensor, "q 3"], camera: Cameras, scene: RayScene) ->
     return torch.from_numpy(distance >= 1).to(starts)
 
 
-def _credible(
-    colors: Float[Tensor, "p 3"], smooth: Float[Tensor, "n p 3"], weight: Float[Tensor, "n p"]
-) -> Float[Tensor, "n p"]:
-    """How far each view's smoothed colours are to be believed, given the field's and the other views'."""
-    by_field = torch.exp(-((smooth - colors) / _FIELD_TOLERANCE).square().sum(-1))
-    by_others = torch.zeros_like(weight)
-    for i in range(len(smooth)):
-        for j in range(i):
-            agreement = torch.exp(-((smooth[i] - smooth[j]) / _OTHERS_TOLERANCE).square().sum(-1))
-            by_others[i] = torch.maximum(by_others[i], weight[j] * agreement)
-            by_others[j] = torch.maximum(by_others[j], weight[i] * agreement)
-    return by_field + (1 - by_field) * by_others
+def _shift(look: _Look, colors: Float[Tensor, "p 3"]) -> Float[Tensor, "4 cells cells"]:
+    """Sums around every place of a picture: how far its colours are from the field's, times weight; and the weight."""
+    from scipy.ndimage import gaussian_filter
+
+    column, row = (look.uv * _CELLS).long().clamp(max=_CELLS - 1).unbind(1)
+    sums = torch.zeros(_CELLS**2, 4, device=colors.device)
+    terms = torch.cat([look.color - colors, torch.ones_like(colors[:, :1])], dim=1) * look.weight[:, None]
+    sums = sums.index_add(0, row * _CELLS + column, terms).T.reshape(4, _CELLS, _CELLS).cpu().numpy()
+    around = np.stack([gaussian_filter(each, _AROUND * _CELLS) for each in sums])
+    return torch.from_numpy(around).to(colors)
+
+
+def _blended(
+    colors: Float[Tensor, "p 3"], looks: list[_Look], shifts: list[Float[Tensor, "4 cells cells"]]
+) -> Float[Tensor, "p 3"]:
+    weight = torch.stack([look.weight * _credible(shift, look.uv) for look, shift in zip(looks, shifts, strict=True)])
+    share = 1 - (1 - weight).prod(0)
+    better = weight.square()  # sharper than the plain mean where views disagree
+    total = better.sum(0).clamp(min=1e-20)
+    painted = sum(each[:, None] * look.color for each, look in zip(better, looks, strict=True)) / total[:, None]
+    return colors + share[:, None] * (painted - colors)
+
+
+def _credible(shift: Float[Tensor, "4 cells cells"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, " p"]:
+    difference, weight = _read(shift, uv).split([3, 1], dim=1)
+    average = difference / weight.clamp(min=1e-6)
+    return torch.exp(-(average / _TOLERANCE).square().sum(1))
 
 
 def _read(maps: Float[Tensor, "c h w"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p c"]:
