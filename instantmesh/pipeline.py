@@ -17,6 +17,7 @@ from instantmesh.finishing import Finished, Finishing, Step, finish_as
 from instantmesh.images import prepare
 from instantmesh.loading import load_multiview, load_reconstruction
 from instantmesh.lrm.heads import RadianceField, SurfaceField
+from instantmesh.memory import arrange, check_memory_mode
 from instantmesh.mesh.report import MeshReport, report
 from instantmesh.multiview.generator import EXACT_STEPS, FAST_STEPS, BatchGenerator
 from instantmesh.reconstruction import Reconstructor
@@ -28,6 +29,7 @@ from instantmesh.structures import Cameras, Mesh, Views
 if TYPE_CHECKING:
     from instantmesh.images.cutout import Background
     from instantmesh.images.reading import ImageSource
+    from instantmesh.memory import MemoryMode
     from instantmesh.multiview.generator import MultiviewGenerator
 
 DEFAULT_MODEL = "instant-mesh-large"
@@ -107,6 +109,7 @@ class Pipeline:
         local_files_only: bool = False,
         *,
         multiview: bool = True,
+        memory: "MemoryMode" = "auto",
     ) -> "Pipeline":
         """Load a model by name ("tiny" comes with the package; `instantmesh models` lists all) or from a folder.
 
@@ -119,20 +122,27 @@ class Pipeline:
             cache_dir: where downloads are kept; None is Hugging Face's own cache.
             local_files_only: never use the network.
             multiview: False leaves out the first stage, for `reconstruct` alone.
+            memory: of a GPU. "high" keeps both stages there, "low" one at a time, "minimal" one network at a time;
+                "auto" is the first of these that free memory is enough for. The results are the same.
 
         Raises:
             UnknownModelError: no such name; the nearest is suggested.
             MissingFileError: files are neither here nor to be downloaded; the message says what to put where.
             CheckpointError: a file is damaged, unsafe, or another variant's.
-            InputError: no such device or dtype.
+            InputError: no such device, dtype or memory mode.
         """
-        place = _device(device)
+        check_memory_mode(memory)
+        place, cpu = _device(device), torch.device("cpu")
         precision, products = _dtypes(dtype, place)
-        reconstruction = load_reconstruction(str(name), place, torch.float32, cache_dir, local_files_only)
+        reconstruction = load_reconstruction(str(name), cpu, torch.float32, cache_dir, local_files_only)
         generator = None
         if multiview and not reconstruction.single_view:
-            generator = load_multiview(str(name), place, precision, cache_dir, local_files_only)
-        return cls(generator, Reconstructor(reconstruction, products))
+            generator = load_multiview(str(name), cpu, precision, cache_dir, local_files_only)
+        reconstructor = Reconstructor(reconstruction, products)
+        reconstructor.place_small_parts(place)
+        stages = [reconstructor.networks] if generator is None else [generator.networks, reconstructor.networks]
+        arrange(stages, place, memory)
+        return cls(generator, reconstructor)
 
     def compile(self, **options: Any) -> None:
         """Compile the networks of both stages, as far as they can be: the first result takes longer, those after it

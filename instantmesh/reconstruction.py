@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from instantmesh.errors import InputError
 from instantmesh.lrm.heads import RadianceField, SurfaceField
@@ -44,8 +45,19 @@ class Reconstructor:
 
     @property
     def device(self) -> torch.device:
-        """Where the model's weights are."""
-        return next(self.model.parameters()).device
+        """Where the work is done. The head is always there; encoder and transformer may wait elsewhere (`memory`)."""
+        return next(self.model.get_submodule("head").parameters()).device
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The large networks, which are called one after the other."""
+        return [self.model.encoder, self.model.transformer]
+
+    def place_small_parts(self, device: torch.device) -> None:
+        """Put everything but `networks` on a device."""
+        for part in self.model.children():
+            if part not in self.networks:
+                part.to(device)
 
     def encode(self, views: Views) -> SurfaceField | RadianceField:
         """The field that the views show. Pictures of any size are resized to the model's own.

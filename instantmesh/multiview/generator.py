@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import InputError
@@ -138,6 +138,11 @@ class Zero123PlusGenerator:
             **(_FAST if fast else {}),
         ).images
         return [Views(untile(sheet, rows=3, columns=2), six_view_cameras().to(sheet.device)) for sheet in painted]
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The pipeline's, which are called one after the other."""
+        return [part for part in self.pipeline.components.values() if isinstance(part, nn.Module)]
 
     def compile(self, **options: Any) -> None:
         """See `Zero123PlusPipeline.compile`."""

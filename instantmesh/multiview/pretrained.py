@@ -3,6 +3,7 @@ code a folder or repository names is never run, and weights are read strictly.""
 
 import json
 import pickle
+import zipfile
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def load_white_background_unet(path: Place, config_folder: Place) -> UNet2DCondi
         config: Any = UNet2DConditionModel.load_config(config_folder)
         unet: Any = UNet2DConditionModel.from_config(config)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} isn't read: it is damaged, or holds more than tensors ({reason})") from error
