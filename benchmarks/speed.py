@@ -109,7 +109,7 @@ def reconstruction(name: str, repeats: int, clock: Clock) -> dict[str, Any]:
         lambda: model.planes(tokens, cameras), repeats, clock, rates.floor(work["transformer"])
     )
     field = model.field(planes[0])
-    _give_surface(model, field)
+    give_surface(model, field)
     reconstructor = Reconstructor(model)
     work["extraction"] = count(lambda: reconstructor.extract(field).vertices, [], [planes])
     stages["extraction"], mesh = measure(
@@ -121,7 +121,6 @@ def reconstruction(name: str, repeats: int, clock: Clock) -> dict[str, Any]:
         "floor_seconds": round(sum(stage["floor_seconds"] for stage in stages.values()), 3),
     }
     return {
-        "clock": "time of one thread" if clock is time.thread_time else "wall",
         "stages": stages,
         "weights_gb": round(sum(x.numel() * x.element_size() for x in model.parameters()) / 1e9, 3),
         "resolution": model.config.grid_resolution,
@@ -143,17 +142,18 @@ def random_model(name: str) -> tuple[ReconstructionModel, Tensor, Tensor | None]
 
 
 @torch.no_grad()
-def start_up(name: str, repeats: int) -> dict[str, Any]:
+def start_up(name: str, repeats: int, cpu_time: bool) -> dict[str, Any]:
     """What a fresh process needs to load a model of official size, for its first result and for later ones."""
     model, images, cameras = random_model(name)
     if not isinstance(model.config, InstantMeshConfig):
         raise InputError("--start-up is for InstantMesh's models, whose folders the library writes")
-    _give_surface(model, model.field(model(images, cameras)[0]))
+    give_surface(model, model.field(model(images, cameras)[0]))
     with tempfile.TemporaryDirectory() as folder:
         _save(model, Path(folder) / "reconstruction")
         save_file({"images": images[0]}, Path(folder) / "views.safetensors")
         del model
         command = [sys.executable, __file__, "--first-results-of", folder, "--repeats", str(repeats)]
+        command += ["--cpu-time"] if cpu_time else []
         ran = subprocess.run(command, capture_output=True, text=True, check=True)
     return {"stages": json.loads(ran.stdout)}
 
@@ -165,29 +165,31 @@ def _save(model: ReconstructionModel, folder: Path) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(model.config.model_dump()))
 
 
-def first_results(folder: Path, repeats: int) -> dict[str, Any]:
+def first_results(folder: Path, repeats: int, clock: Clock) -> dict[str, Any]:
     """In the fresh process: a folder's model, and views to coloured meshes with it."""
     views = Views(load_file(folder / "views.safetensors")["images"], six_view_cameras())
 
     def load() -> Pipeline:
         return Pipeline.from_pretrained(folder, "cpu", multiview=False)
 
-    return loaded_and_run(load, lambda pipeline: pipeline.reconstructor(views), repeats)
+    return loaded_and_run(load, lambda pipeline: pipeline.reconstructor(views), repeats, clock)
 
 
-def loaded_and_run(load: Callable[[], Pipeline], run: Callable[[Pipeline], Any], repeats: int) -> dict[str, Any]:
+def loaded_and_run(
+    load: Callable[[], Pipeline], run: Callable[[Pipeline], Any], repeats: int, clock: Clock
+) -> dict[str, Any]:
     """Seconds to load, of the first run, and of the later ones with the ratio of the first to them."""
-    start = time.perf_counter()
+    start = clock()
     pipeline = load()
-    loaded = time.perf_counter() - start
-    first, _ = measure(lambda: run(pipeline), 1)
-    steady, _ = measure(lambda: run(pipeline), repeats)
+    loaded = clock() - start
+    first, _ = measure(lambda: run(pipeline), 1, clock)
+    steady, _ = measure(lambda: run(pipeline), repeats, clock)
     return {"load": {"seconds": round(loaded, 3)}, "first result": first, "later results": steady} | {
         "first / later": round(first["seconds"] / steady["seconds"], 2)
     }
 
 
-def _give_surface(model: ReconstructionModel, field: SurfaceField | RadianceField) -> None:
+def give_surface(model: ReconstructionModel, field: SurfaceField | RadianceField) -> None:
     """Move the surface of a random field to where it crosses about as many cubes as the baseline's."""
     if isinstance(field, SurfaceField):
         assert isinstance(model.head, SurfaceHead)
@@ -220,14 +222,14 @@ def import_seconds() -> float:
     return round(statistics.median(float(run.stdout) for run in runs), 3)
 
 
-def whole_chain(name: str, photo: Path, repeats: int, steps: int) -> dict[str, Any]:
+def whole_chain(name: str, photo: Path, repeats: int, steps: int, clock: Clock) -> dict[str, Any]:
     """Photo to GLB with a model that is here, and what came before it."""
 
     def run(pipeline: Pipeline) -> None:
         with tempfile.TemporaryDirectory() as folder:
             pipeline(photo, seed=0, steps=steps).mesh.save(Path(folder) / "mesh.glb")
 
-    stages = loaded_and_run(lambda: Pipeline.from_pretrained(name, local_files_only=True), run, repeats)
+    stages = loaded_and_run(lambda: Pipeline.from_pretrained(name, local_files_only=True), run, repeats, clock)
     return {"stages": {"import": {"seconds": import_seconds()}, **stages}, "steps": steps}
 
 
@@ -244,22 +246,23 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="of one thread, on a machine with other work")
     parser.add_argument("--out", type=Path, help="write the JSON there as well")
     arguments = parser.parse_args()
-    if arguments.first_results_of:
-        print(json.dumps(first_results(arguments.first_results_of, arguments.repeats)))
-        return
     if arguments.cpu_time:
         torch.set_num_threads(1)
     clock = time.thread_time if arguments.cpu_time else time.perf_counter
+    if arguments.first_results_of:
+        print(json.dumps(first_results(arguments.first_results_of, arguments.repeats, clock)))
+        return
     try:
         if arguments.random_weights:
             result = reconstruction(arguments.model, arguments.repeats, clock)
         elif arguments.start_up:
-            result = start_up(arguments.model, arguments.repeats)
+            result = start_up(arguments.model, arguments.repeats, arguments.cpu_time)
         else:
-            result = whole_chain(arguments.model, arguments.photo, arguments.repeats, arguments.steps)
+            result = whole_chain(arguments.model, arguments.photo, arguments.repeats, arguments.steps, clock)
     except InstantMeshError as error:
         sys.exit(f"error: {error}")
-    text = json.dumps({"model": arguments.model, "machine": machine(), **result}, indent=1)
+    measured = "processor time of one thread" if arguments.cpu_time else "wall time"
+    text = json.dumps({"model": arguments.model, "machine": machine(), "seconds": measured, **result}, indent=1)
     print(text)
     if arguments.out:
         arguments.out.write_text(text + "\n")
