@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from speed import _give_surface, random_model
+from speed import give_surface, random_model
 from trimesh.creation import icosphere, torus
 
 from instantmesh import clean, make_watertight, report, simplify
@@ -153,7 +153,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name in RANDOM_MODELS:
         model, images, cameras = random_model(name)
         field = model.field(model(images, cameras)[0])
-        _give_surface(model, field)
+        give_surface(model, field)
         mesh = Reconstructor(model).extract(field)
         add(measure(f"{name}, random", mesh, MANY_FACES, arguments.texture_size, field.colors, keep_components=0.0)[0])
     add(measure("wavy ring", wavy_ring(), MANY_FACES, arguments.texture_size)[0])
