@@ -57,21 +57,27 @@ def timed(step: Callable[[], Any]) -> tuple[Any, float]:
     return result, round(time.perf_counter() - start, 3)
 
 
+def closed_ring(sections: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices and faces of a wrinkled ring, 2 sections^2 of them."""
+    made = torus(major_radius=0.7, minor_radius=0.2, major_sections=sections, minor_sections=sections)
+    x, y, z = made.vertices.T
+    return made.vertices * (1 + 0.02 * np.sin(9 * np.arctan2(y, x)) * np.cos(20 * z))[:, None], made.faces
+
+
 def wavy_ring() -> Mesh:
     """A ring of 204,800 faces with a hole, a tenth of its faces turned over, and 50 balls of debris."""
-    made = torus(major_radius=0.7, minor_radius=0.2, major_sections=RING_SECTIONS, minor_sections=RING_SECTIONS)
-    x, y, z = made.vertices.T
-    places = made.vertices * (1 + 0.02 * np.sin(9 * np.arctan2(y, x)) * np.cos(20 * z))[:, None]
+    places, faces = closed_ring(RING_SECTIONS)
     rng = np.random.default_rng(0)
-    faces = np.where(rng.random(len(made.faces))[:, None] < 0.1, made.faces[:, ::-1], made.faces)[60:]
+    faces = np.where(rng.random(len(faces))[:, None] < 0.1, faces[:, ::-1], faces)[60:]
     ball = icosphere(subdivisions=2, radius=0.01)
     vertices = [places, *(ball.vertices + rng.uniform(-1, 1, 3) for _ in range(50))]
     starts = len(places) + len(ball.vertices) * np.arange(50)
     every = np.concatenate([faces, *(ball.faces + start for start in starts)])
-    return _colored(np.concatenate(vertices), every)
+    return colored(np.concatenate(vertices), every)
 
 
-def _colored(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
+def colored(vertices: np.ndarray, faces: np.ndarray) -> Mesh:
+    """A mesh whose vertices have the colours of their places."""
     places = torch.tensor(vertices, dtype=torch.float32)
     return Mesh(places, torch.tensor(np.ascontiguousarray(faces)).long(), (places / 4 + 0.5).clamp(0, 1))
 
@@ -140,7 +146,7 @@ def run(arguments: argparse.Namespace) -> None:
         rows.append(row)
         print(table_line(row), flush=True)
 
-    warm_up = _colored(np.eye(4, 3), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
+    warm_up = colored(np.eye(4, 3), np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
     measure("", warm_up, 4, 64)  # imports are no part of the first row's time
     print(table_line({"mesh": ""} | {name: name for name in COLUMNS}))
     for path in files:
