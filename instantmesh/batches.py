@@ -6,24 +6,29 @@ from typing import TypeVar
 
 import torch
 
-from instantmesh.errors import InputError
+from instantmesh.errors import InputError, InstantMeshError
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
+def attempt(make: Callable[[Given], Made], given: Given) -> Made | InstantMeshError:
+    """What `make` makes of it, or the package's error that it raises."""
+    try:
+        return make(given)
+    except InstantMeshError as error:
+        return error
+
+
 def prepared_batches(
     make: Callable[[Given], Made], given: Sequence[Given], batch_size: int
-) -> Iterator[tuple[range, list[Made]]]:
+) -> Iterator[tuple[range, list[Made | InstantMeshError]]]:
     """What `make` makes of everything given, batch by batch, each with its numbers in `given`. The next batch is made
-    in another thread while the current one is used.
-
-    What `make` raises is raised where its batch is asked for.
-    """
+    in another thread while the current one is used."""
     batches = [range(start, min(start + batch_size, len(given))) for start in range(0, len(given), batch_size)]
 
-    def make_batch(numbers: range) -> list[Made]:
-        return [make(given[number]) for number in numbers]
+    def make_batch(numbers: range) -> list[Made | InstantMeshError]:
+        return [attempt(make, given[number]) for number in numbers]
 
     with ThreadPoolExecutor(1) as worker:
         coming = worker.submit(make_batch, batches[0])
@@ -31,6 +36,24 @@ def prepared_batches(
             made = coming.result()
             coming = worker.submit(make_batch, following)
             yield numbers, made
+
+
+def finished_behind(
+    batches: Iterator[list[Given | InstantMeshError]], finish: Callable[[Given], Made]
+) -> Iterator[Made | InstantMeshError]:
+    """What `finish` makes of each item of the batches, in order and in another thread: one batch is finished while the
+    next one is fetched. An error in an item's place stays there."""
+
+    def finish_one(item: Given | InstantMeshError) -> Made | InstantMeshError:
+        return item if isinstance(item, InstantMeshError) else attempt(finish, item)
+
+    with ThreadPoolExecutor(1) as worker:
+        before = []
+        for batch in batches:
+            behind = [worker.submit(finish_one, item) for item in batch]
+            yield from (future.result() for future in before)
+            before = behind
+        yield from (future.result() for future in before)
 
 
 def generators_of(

@@ -3,7 +3,8 @@ train | data`."""
 
 import logging
 import sys
-import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from enum import Enum
 from functools import partial
@@ -19,6 +20,7 @@ from instantmesh.files.mesh_files import check_ending, written_files
 from instantmesh.files.pictures import PICTURE_ENDINGS
 
 if TYPE_CHECKING:
+    from instantmesh.result import Result
     from instantmesh.structures import Views
 
 app = typer.Typer(
@@ -46,6 +48,15 @@ class Origin(str, Enum):
     BOTTOM = "bottom"
 
 
+class MemoryMode(str, Enum):
+    """Which networks are on a GPU at the same time."""
+
+    AUTO = "auto"
+    HIGH = "high"
+    LOW = "low"
+    MINIMAL = "minimal"
+
+
 class Background(str, Enum):
     """How the object is told from what is around it."""
 
@@ -60,6 +71,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; 
 ModelName = Annotated[str, typer.Option("--model", "-m", help="A name of `instantmesh models`, or a folder.")]
 Format = Annotated[MeshFormat, typer.Option("--format", "-f", help="The mesh file's format.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Memory = Annotated[MemoryMode, typer.Option(help="Of a GPU: all networks stay there, one stage's, or one alone.")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept instead of the usual cache.")]
 Resolution = Annotated[int | None, typer.Option(min=2, help="Of the extraction grid, along each axis.")]
 KeepComponents = Annotated[
@@ -84,7 +96,9 @@ def generate(
     out: Out,
     model: ModelName = "instant-mesh-large",
     seed: Annotated[int | None, typer.Option(help="Fixes every random draw; the same for each photo.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Denoising steps.")] = 75,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; 75, or 20 with --fast.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="A better solver in fewer steps: other views, sooner.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="Photos worked on together; for GPUs with memory.")] = 1,
     guidance_scale: Annotated[float, typer.Option(help="How closely the views follow the photo.")] = 4.0,
     background: Annotated[Background, typer.Option(help="How the object is cut out.")] = Background.auto,
     resolution: Resolution = None,
@@ -99,6 +113,7 @@ def generate(
     size_m: SizeM = 1.0,
     origin: OriginOption = Origin.CENTER,
     device: Device = "auto",
+    memory: Memory = MemoryMode.AUTO,
     cache_dir: CacheDir = None,
     local_files_only: LocalOnly = False,
     overwrite: Overwrite = False,
@@ -107,38 +122,41 @@ def generate(
     from instantmesh.pipeline import Pipeline
 
     pictures = _pictures(photos)
-    targets = [_Targets(out, stem, mesh_format.value) for stem in _unique_stems(pictures)]
+    targets = {
+        photo: _Targets(out, stem, mesh_format.value)
+        for photo, stem in zip(pictures, _unique_stems(pictures), strict=True)
+    }
     _check_out(out)
     frame = _frame(Path(f"mesh.{mesh_format.value}"), up, front, size_m, origin)
-    pipeline = Pipeline.from_pretrained(model, device=device, cache_dir=cache_dir, local_files_only=local_files_only)
-    failures = 0
-    for photo, target in tqdm(list(zip(pictures, targets, strict=True)), unit="photo", disable=len(pictures) == 1):
-        start = time.monotonic()
-        try:
-            target.check(overwrite)
-            result = pipeline(
-                photo,
-                seed=seed,
-                steps=steps,
-                guidance_scale=guidance_scale,
-                background=background.value,
-                resolution=resolution,
-                keep_components=keep_components,
-                target_faces=target_faces,
-                watertight=watertight,
-                texture_size=texture_size,
-                blend_views=blend_views,
-            )
-            result.views.save(target.views, overwrite=overwrite)
-            result.save_preview(target.preview, overwrite=overwrite)
-            result.mesh.save(target.mesh, **frame, overwrite=overwrite)
-        except InstantMeshError as error:
-            failures += 1
-            _say(f"{photo}: {error}")
-            continue
-        _say(f"{photo} -> {target.mesh} ({time.monotonic() - start:.1f} s)")
-    if failures:
-        raise InputError(f"{failures} of {len(pictures)} photos failed")
+    wanted = [photo for photo in pictures if _said(photo, partial(targets[photo].check, overwrite))]
+    if wanted:
+        pipeline = Pipeline.from_pretrained(
+            model, device=device, cache_dir=cache_dir, local_files_only=local_files_only, memory=memory.value
+        )
+        outcomes = pipeline.stream(
+            wanted,
+            seed=seed,
+            batch_size=batch_size,
+            steps=steps,
+            fast=fast,
+            guidance_scale=guidance_scale,
+            background=background.value,
+            resolution=resolution,
+            keep_components=keep_components,
+            target_faces=target_faces,
+            watertight=watertight,
+            texture_size=texture_size,
+            blend_views=blend_views,
+        )
+        bar = tqdm(outcomes, total=len(wanted), unit="photo", disable=len(wanted) == 1)
+        with ThreadPoolExecutor(1) as writer:  # files are written while the next photos are worked on
+            writes = [
+                writer.submit(_said, photo, partial(targets[photo].write, outcome, frame, overwrite))
+                for photo, outcome in zip(wanted, bar, strict=True)
+            ]
+        wanted = [photo for photo, write in zip(wanted, writes, strict=True) if write.result()]
+    if len(wanted) < len(pictures):
+        raise InputError(f"{len(pictures) - len(wanted)} of {len(pictures)} photos failed")
 
 
 @app.command()
@@ -354,6 +372,27 @@ class _Targets:
             if path.exists() and not overwrite:
                 raise OutputError(f"{path} exists; pass --overwrite to replace it")
 
+    def write(self, outcome: "Result | InstantMeshError", frame: dict[str, Any], overwrite: bool) -> str:
+        """Write what became of a photo; where to, in words."""
+        if isinstance(outcome, InstantMeshError):
+            raise outcome
+        outcome.views.save(self.views, overwrite=overwrite)
+        outcome.save_preview(self.preview, overwrite=overwrite)
+        outcome.mesh.save(self.mesh, **frame, overwrite=overwrite)
+        return f"-> {self.mesh}"
+
+
+def _said(photo: Path, act: Callable[[], str | None]) -> bool:
+    """Do something for a photo and tell how it went; whether it could be done."""
+    try:
+        told = act()
+    except InstantMeshError as error:
+        _say(f"{photo}: {error}")
+        return False
+    if told:
+        _say(f"{photo} {told}")
+    return True
+
 
 def _frame(path: Path, up: str, front: str | None, size_m: float, origin: Origin) -> dict[str, Any]:
     """Arguments of `Mesh.save`, refused before any work is done if the file at `path` can't have them."""
@@ -379,7 +418,7 @@ def _read_views(source: Path) -> "Views":
 
 
 def _pictures(sources: list[Path]) -> list[Path]:
-    """The named files, and every picture directly inside the named folders."""
+    """The named files, and every picture directly inside the named folders, each once."""
     found: list[Path] = []
     for source in sources:
         if source.is_dir():
@@ -389,7 +428,7 @@ def _pictures(sources: list[Path]) -> list[Path]:
             found += inside
         else:
             found.append(source)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _unique_stems(paths: list[Path]) -> list[str]:

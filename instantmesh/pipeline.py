@@ -1,29 +1,26 @@
 """One photograph to a coloured mesh: the stages wired together."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from instantmesh.batches import generators_of, prepared_batches
-from instantmesh.errors import InputError
-from instantmesh.finishing import Finished, Finishing, Step, finish_as
+from instantmesh.batches import attempt, finished_behind, generators_of, prepared_batches
+from instantmesh.errors import InputError, InstantMeshError
+from instantmesh.finishing import Finished, Finishing, finish_as
 from instantmesh.images import prepare
 from instantmesh.loading import load_multiview, load_reconstruction
 from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.memory import arrange, check_memory_mode
-from instantmesh.mesh.report import MeshReport, report
 from instantmesh.multiview.generator import EXACT_STEPS, FAST_STEPS, BatchGenerator
 from instantmesh.reconstruction import Reconstructor
-from instantmesh.render.agreement import view_agreement
-from instantmesh.render.preview import save_preview
-from instantmesh.render.turntable import RaySight, turntable
+from instantmesh.result import Result
+from instantmesh.settings import Settings
 from instantmesh.structures import Cameras, Mesh, Views
 
 if TYPE_CHECKING:
@@ -34,56 +31,19 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "instant-mesh-large"
 
+Paint = Callable[[list[Tensor], list[int]], list[Views]]
+"""Prepared photos and their numbers among those given, to the views that the reconstruction starts from."""
+
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """What a photograph became.
+class _Extracted:
+    """What is known of a photo when its mesh is extracted and not yet finished; names as in `Result`."""
 
-    Attributes:
-        mesh: coloured, finished, in the world frame; `mesh.save("x.glb")`.
-        views: what it was reconstructed from, six views or (single-view systems) one; `views.save("x.png")`.
-        photo: (3, s, s) RGB in [0, 1], the cut-out photo as the first stage saw it: on white (TripoSR: grey).
-        posed: those views with the cameras that the reconstruction was told; single-view systems may have none.
-        field: the shape and its colours as functions of position, which the mesh was extracted from.
-        sight: what rays see of the field by volume rendering; None for a field of signed distances.
-        steps: what each step of finishing did to the mesh; `str(step)` says it in words.
-    """
-
-    mesh: Mesh
-    views: Views
     photo: Float[Tensor, "3 s s"]
+    views: Views
     posed: Views
     field: SurfaceField | RadianceField
-    sight: RaySight | None
-    steps: tuple[Step, ...]
-
-    def save_preview(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
-        """Write a picture of the mesh from four sides. Errors as in `Mesh.save`."""
-        return save_preview(self.mesh, path, overwrite=overwrite)
-
-    def report(self) -> MeshReport:
-        """What the mesh is, in numbers and words; also whether the views that it was made of disagree."""
-        found = report(self.mesh)
-        if self.posed.cameras is None:
-            return found
-        return replace(found, warnings=found.warnings + view_agreement(self.mesh, self.posed).warnings)
-
-    def turntable(self, path: str | PathLike[str], *, of: Literal["mesh", "field"] = "mesh", **options: Any) -> Path:
-        """Write a film of the object turning once, as .mp4, .webm or .gif.
-
-        Args:
-            path: where to; the ending chooses the format.
-            of: the mesh, or the radiance field that it was extracted from, by volume rendering (slow without a GPU).
-            options: as in `instantmesh.render.turntable.turntable`.
-
-        Raises:
-            InputError: a system with a surface instead of a radiance field; or as in `turntable`.
-        """
-        if of == "mesh":
-            return turntable(self.mesh, path, **options)
-        if self.sight is None:
-            raise InputError("this system has signed distances, no radiance field that could be filmed: of='mesh'")
-        return turntable(self.sight, path, device=self.mesh.vertices.device, **options)
+    mesh: Mesh
 
 
 class Pipeline:
@@ -182,7 +142,8 @@ class Pipeline:
         blend_views: bool = False,
         callback: Callable[[int, int], None] | None = None,
     ) -> Result | list[Result]:
-        """Make a mesh from one photograph, or one from each of several, `batch_size` at a time.
+        """Make a mesh from one photograph, or one from each of several, `batch_size` at a time; `stream` gives the
+        results of many photos one by one.
 
         Single-view systems draw nothing at random and denoise nothing: `seed`, `generator`, `steps`, `fast`,
         `guidance_scale` and `callback` are for the others.
@@ -207,52 +168,90 @@ class Pipeline:
             callback: called after each denoising step with (steps done, steps in all).
 
         Raises:
-            ImageError: unreadable, too small, or without foreground. EmptySurfaceError: no surface came out.
+            ImageError: unreadable, too small, or without foreground. EmptySurfaceError: no surface came out. Of a list
+                the first such error ends the call.
             InputError: an argument that can't be, found before any work is done.
         """
-        model = self.reconstructor.model
-        if not scale > 0 or (model.single_view and scale != 1):
-            raise InputError(f"scale must be positive, and 1 for single-view systems, got {scale}")
-        wishes = Finishing(
-            keep_components,
+        settings = Settings(
+            seed=seed,
+            generator=generator,
+            batch_size=batch_size,
+            steps=steps,
+            fast=fast,
+            guidance_scale=guidance_scale,
+            background=background,
+            scale=scale,
+            resolution=resolution,
+            keep_components=keep_components,
             target_faces=target_faces,
             watertight=watertight,
             texture_size=texture_size,
             blend_views=blend_views,
+            callback=callback,
         )
-        photos = photo if isinstance(photo, list) else [photo]
-        if batch_size < 1 or not photos:
-            raise InputError(f"batch_size and the number of photos must be 1 or more, got {batch_size}, {len(photos)}")
-        if model.single_view:
-            paint, level = None, model.background
-        else:
-            paint, level = self._painter(len(photos), seed, generator, steps, fast, guidance_scale, callback), 1.0
-        ready = partial(prepare, background=background, background_level=level)
         results = []
-        for numbers, pictures in prepared_batches(ready, photos, batch_size):
-            batch = [Views(x[None]) for x in pictures] if paint is None else paint(pictures, numbers)
-            posed = batch if paint is None else [_at_scale(views, scale) for views in batch]
-            results += self._results(pictures, batch, posed, resolution, wishes)
+        for outcome in self._outcomes(photo if isinstance(photo, list) else [photo], settings):
+            if isinstance(outcome, InstantMeshError):
+                raise outcome
+            results.append(outcome)
         return results if isinstance(photo, list) else results[0]
 
+    def stream(self, photos: "Sequence[ImageSource]", **settings: Any) -> Iterator[Result | InstantMeshError]:
+        """The results of many photos one by one, each as soon as it is there; a photo that fails gives its error in
+        its place, and the others go on.
+
+        While the networks work on a batch, the photos of the next one are prepared and the meshes of the last one are
+        finished, in other threads.
+
+        Args:
+            photos: as in `__call__`.
+            settings: arguments of `__call__` with the same names and defaults.
+
+        Raises:
+            InputError: an argument that can't be, found before any work is done.
+        """
+        return self._outcomes(photos, Settings(**settings))
+
+    def _outcomes(self, photos: "Sequence[ImageSource]", settings: Settings) -> Iterator[Result | InstantMeshError]:
+        if not photos:
+            raise InputError("there must be a photo at least")
+        model = self.reconstructor.model
+        if model.single_view and settings.scale != 1:
+            raise InputError(f"scale must be 1 for single-view systems, got {settings.scale}")
+        paint, level = _as_it_is, model.background
+        if not model.single_view:
+            paint, level = self._painter(len(photos), settings), 1.0
+        ready = partial(prepare, background=settings.background, background_level=level)
+        extracted = (
+            self._extracted(prepared, numbers, paint, settings)
+            for numbers, prepared in prepared_batches(ready, photos, settings.batch_size)
+        )
+        return finished_behind(extracted, partial(self._result, wishes=settings.finishing))
+
     @torch.no_grad()
-    def _results(
-        self,
-        pictures: list[Tensor],
-        batch: list[Views],
-        posed: list[Views],
-        resolution: int | None,
-        wishes: Finishing,
-    ) -> list[Result]:
-        """What a batch becomes; its fields are computed together."""
-        results = []
-        for picture, views, told, field in zip(
-            pictures, batch, posed, self.reconstructor.encode_batch(posed), strict=True
-        ):
-            finished = self._finished(told, field, resolution, wishes)
-            sight = self.reconstructor.sight(field)
-            results.append(Result(finished.mesh, views, picture, told, field, sight, finished.steps))
-        return results
+    def _extracted(
+        self, prepared: Sequence[Tensor | InstantMeshError], numbers: Sequence[int], paint: Paint, settings: Settings
+    ) -> list[_Extracted | InstantMeshError]:
+        """A batch through the networks, to meshes; errors stay in their places."""
+        kept = [(x, number) for x, number in zip(prepared, numbers, strict=True) if not isinstance(x, InstantMeshError)]
+        if not kept:
+            return [x for x in prepared if isinstance(x, InstantMeshError)]
+        batch = paint([x for x, _ in kept], [number for _, number in kept])
+        posed = batch if settings.scale == 1 else [_at_scale(views, settings.scale) for views in batch]
+        fields = self.reconstructor.encode_batch(posed)
+
+        def extract(number: int) -> _Extracted:
+            mesh = self.reconstructor.extract(fields[number], settings.resolution)
+            return _Extracted(kept[number][0], batch[number], posed[number], fields[number], mesh)
+
+        made = (attempt(extract, number) for number in range(len(kept)))
+        return [x if isinstance(x, InstantMeshError) else next(made) for x in prepared]
+
+    @torch.no_grad()
+    def _result(self, of: _Extracted, wishes: Finishing) -> Result:
+        finished = self._finished(of.mesh, of.field, of.posed, wishes)
+        sight = self.reconstructor.sight(of.field)
+        return Result(finished.mesh, of.views, of.photo, of.posed, of.field, sight, finished.steps)
 
     def generate_views(
         self,
@@ -267,8 +266,10 @@ class Pipeline:
         callback: Callable[[int, int], None] | None = None,
     ) -> Views:
         """The six views of the object in a photograph; arguments and errors as in `__call__`."""
-        paint = self._painter(1, seed, generator, steps, fast, guidance_scale, callback)
-        return paint([prepare(photo, background=background)], range(1))[0]
+        settings = Settings(
+            seed=seed, generator=generator, steps=steps, fast=fast, guidance_scale=guidance_scale, callback=callback
+        )
+        return self._painter(1, settings)([prepare(photo, background=background)], [0])[0]
 
     def reconstruct(
         self,
@@ -312,45 +313,38 @@ class Pipeline:
             blend_views=blend_views,
         )
         with torch.no_grad():
-            return self._finished(views, self.reconstructor.encode(views), resolution, wishes).mesh
+            field = self.reconstructor.encode(views)
+            return self._finished(self.reconstructor.extract(field, resolution), field, views, wishes).mesh
 
-    def _finished(
-        self, views: Views, field: SurfaceField | RadianceField, resolution: int | None, wishes: Finishing
-    ) -> Finished:
+    def _finished(self, mesh: Mesh, field: SurfaceField | RadianceField, views: Views, wishes: Finishing) -> Finished:
         """The finished mesh of a field, with its colours and those of the views that it comes from."""
-        mesh = self.reconstructor.extract(field, resolution)
         detail = None if views.cameras is None else views  # single-view systems don't know where theirs was taken
         return finish_as(wishes, mesh, field.colors, detail)
 
-    def _painter(
-        self,
-        count: int,
-        seed: int | list[int] | None,
-        generator: torch.Generator | None,
-        steps: int | None,
-        fast: bool,
-        guidance_scale: float,
-        callback: Callable[[int, int], None] | None,
-    ) -> Callable[[list[Tensor], range], list[Views]]:
-        """What paints the views of prepared photos, given with their numbers among the `count` that there are; refused
-        before any work is done if it can't be."""
+    def _painter(self, count: int, settings: Settings) -> Paint:
+        """What paints the views of `count` photos; refused before any work is done if it can't be."""
         stage = self.multiview
         if self.reconstructor.model.single_view:
             raise InputError(f"{self.reconstructor.model.system} has no multiview stage: it goes from photo to mesh")
         if stage is None:
             raise InputError("this pipeline was loaded without its multiview stage; it can only reconstruct views")
-        generators = generators_of(count, seed, generator)
-        settings: Any = {"guidance_scale": guidance_scale, "callback": callback}
-        settings["steps"] = (FAST_STEPS if fast else EXACT_STEPS) if steps is None else steps
+        generators = generators_of(count, settings.seed, settings.generator)
+        steps = (FAST_STEPS if settings.fast else EXACT_STEPS) if settings.steps is None else settings.steps
+        how: Any = {"steps": steps, "guidance_scale": settings.guidance_scale, "callback": settings.callback}
         if isinstance(stage, BatchGenerator):
-            together = partial(stage.generate_batch, fast=fast, **settings)
+            together = partial(stage.generate_batch, fast=settings.fast, **how)
             return lambda photos, numbers: together(photos, generators=generators and [generators[k] for k in numbers])
-        if fast:
+        if settings.fast:
             raise InputError(f"{type(stage).__name__} has no fast mode")
         return lambda photos, numbers: [
-            stage.generate(photo, generator=None if generators is None else generators[k], **settings)
+            stage.generate(photo, generator=None if generators is None else generators[k], **how)
             for photo, k in zip(photos, numbers, strict=True)
         ]
+
+
+def _as_it_is(photos: list[Tensor], _: list[int]) -> list[Views]:
+    """For single-view systems, which reconstruct from the photo itself."""
+    return [Views(photo[None]) for photo in photos]
 
 
 def _at_scale(views: Views, scale: float) -> Views:

@@ -1,14 +1,21 @@
 """Several photos in one call give what calls one by one give."""
 
+import dataclasses
+import inspect
+import re
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from instantmesh import InputError, Pipeline, Views
-from instantmesh.batches import generators_of, prepared_batches
+from instantmesh import EmptySurfaceError, ImageError, InputError, InstantMeshError, Mesh, Pipeline, Result, Views
+from instantmesh.batches import finished_behind, generators_of, prepared_batches
 from instantmesh.cameras import six_view_cameras
+from instantmesh.reconstruction import Reconstructor
+from instantmesh.settings import Settings
 
 PHOTOS = ["examples/egg.png", "examples/ring.png", "examples/crossed.png"]
 FEW = {"steps": 2, "resolution": 24}
@@ -97,8 +104,66 @@ def test_the_next_batch_is_made_while_this_one_is_used():
     assert next(batches) == (range(2), [0, 1])
     assert third.wait(10)
     assert next(batches) == (range(2, 4), [4, 9])
-    with pytest.raises(InputError, match="nine"):
-        next(batches)
+    numbers, (error,) = next(batches)
+    assert numbers == range(4, 5)
+    assert isinstance(error, InputError)
+    assert str(error) == "nine"
+
+
+def test_a_batch_is_finished_while_the_next_one_is_fetched():
+    fetching, finishing = threading.Event(), threading.Event()
+
+    def batches() -> Iterator[list[int | InstantMeshError]]:
+        yield [1, InputError("no photo"), 2]
+        fetching.set()
+        assert finishing.wait(10)  # the first batch is being finished meanwhile
+        yield [3]
+
+    def finish(number: int) -> int:
+        if number == 1:
+            assert fetching.wait(10)
+            finishing.set()
+        if number == 3:
+            raise EmptySurfaceError("three")
+        return 10 * number
+
+    assert [str(x) for x in finished_behind(batches(), finish)] == ["10", "no photo", "20", "three"]
+
+
+def test_a_stream_goes_on_after_a_photo_that_fails(pipeline: Pipeline):
+    """Errors stand where their photos stood; the others are what they are without them."""
+    photos = [PHOTOS[0], "nowhere.png", torch.ones(3, 80, 80), PHOTOS[1]]
+    outcomes = list(pipeline.stream(photos, seed=[1, 2, 3, 4], batch_size=2, **FEW))
+    assert [type(x) for x in outcomes] == [Result, ImageError, ImageError, Result]
+    alone = pipeline(PHOTOS[1], seed=4, **FEW)
+    torch.testing.assert_close(outcomes[3].views.images, alone.views.images, atol=1e-4, rtol=0)
+    with pytest.raises(ImageError, match=re.escape("nowhere.png")):
+        pipeline(photos, seed=1, batch_size=4, **FEW)
+
+
+def test_a_batch_without_a_good_photo_leaves_the_next_one_alone(pipeline: Pipeline):
+    outcomes = list(pipeline.stream(["a.png", "b.png", PHOTOS[0]], seed=0, batch_size=2, **FEW))
+    assert [type(x) for x in outcomes] == [ImageError, ImageError, Result]
+
+
+def test_an_empty_field_is_the_error_of_its_photo(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch):
+    extract, calls = Reconstructor.extract, []
+
+    def second_is_empty(*arguments: Any) -> Mesh:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise EmptySurfaceError("nothing there")
+        return extract(*arguments)
+
+    monkeypatch.setattr(Reconstructor, "extract", second_is_empty)
+    outcomes = list(pipeline.stream(PHOTOS, seed=0, batch_size=3, **FEW))
+    assert [type(x) for x in outcomes] == [Result, EmptySurfaceError, Result]
+
+
+def test_settings_are_the_arguments_of_a_call():
+    call = dict(inspect.signature(Pipeline.__call__).parameters)
+    wanted = {name: p.default for name, p in call.items() if name not in ("self", "photo")}
+    assert {field.name: field.default for field in dataclasses.fields(Settings)} == wanted
 
 
 def test_generators():

@@ -51,7 +51,7 @@ def _quadruped(kit: PartKit) -> list[Part]:
     parts = [kit.mass((0, 0, 0), (length, width, height), kit.uniform(-0.12, 0.12))]
     if kit.chance(0.3):  # a chest
         parts.append(kit.ellipsoid((0.5, 0, 0), (0.5, width * 1.05, height * 1.1)))
-    thick = kit.uniform(0.14, 0.48) * width * (1.3 if kit.chance(0.3) else 1)
+    thick = kit.uniform(0.09, 0.48) * width * (1.3 if kit.chance(0.3) else 1)
     apart = max(width * kit.uniform(0.5, 0.85), thick + 0.03)
     for x in (kit.uniform(0.5, 0.85), -kit.uniform(0.5, 0.85)):
         parts += _pair_of_legs(kit, x, apart, -0.3 * height, -height - legs, thick, stride=0.25 * legs)
@@ -226,8 +226,8 @@ def _handle(kit: PartKit, top: Point, bottom: Point) -> list[Part]:
 def _spout(kit: PartKit, root: Point, height: float) -> list[Part]:
     """Towards +x and up, straight or in an S."""
     inside = (root[0] - 0.15, 0.0, root[2])
-    tip = (root[0] + kit.uniform(0.35, 0.9), 0.0, height * kit.uniform(0.3, 1.1))
-    thick = kit.uniform(0.09, 0.25)
+    tip = (root[0] + kit.uniform(0.35, 1.1), 0.0, height * kit.uniform(0.3, 1.1))
+    thick = kit.uniform(0.07, 0.25)
     if kit.chance(0.4):
         return [kit.cone(inside, tip, thick, thick * kit.uniform(0.3, 0.7))]
     low = (root[0] + 0.5 * (tip[0] - root[0]), 0.0, root[2] + kit.uniform(0.0, 0.35) * (tip[2] - root[2]))
