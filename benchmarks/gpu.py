@@ -11,7 +11,9 @@ and where there is one the floor: matrix products at the rate of one large produ
   to cross about as many cubes as the released code's baseline did; it is rougher than an object's.
 - How far the bfloat16 mesh is from the float32 one: Chamfer distance, beside that of two samples of the same mesh.
 - How often extraction waits for the GPU.
+- Photo to mesh in the memory modes that have networks take turns, with their peaks.
 - Photo to six views: 75 steps and the fast mode, each plain and compiled; photo to GLB with a texture.
+- A list of photos in batches, and how busy the GPU is meanwhile by nvidia-smi.
 
 --small takes `tiny` and few steps: for trying the command, not for figures. Not for a CPU otherwise.
 """
@@ -19,6 +21,7 @@ and where there is one the floor: matrix products at the rate of one large produ
 import argparse
 import gc
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +33,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from PIL import Image
+from accelerate.hooks import remove_hook_from_module
 from roofline import Rates, config_of, denoising_work, measured_rates, reconstruction_work, seconds
 from speed import give_surface
 
@@ -40,6 +43,7 @@ from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
 from instantmesh.hub import asset_folder
 from instantmesh.loading import build
+from instantmesh.memory import arrange
 from instantmesh.multiview.generator import EXACT_STEPS, FAST_STEPS, Zero123PlusGenerator
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.pipeline import Pipeline
@@ -53,6 +57,7 @@ WHOLE_CHAIN = "instant-mesh-large"
 TEXTURE_PX = 1024
 REPEATS = 5
 CHAIN_REPEATS = 2
+PHOTOS, BATCH_SIZE = 32, 4
 
 
 class Report:
@@ -192,19 +197,41 @@ def painting_rows(report: Report, generator: Zero123PlusGenerator, steps: int, r
     rows(", compiled")
 
 
-def chain_rows(report: Report, generator: Zero123PlusGenerator, name: str, steps: int) -> None:
-    """Photo to GLB with a texture; the multiview stage as it is, compiled or not."""
+def whole_chain(generator: Zero123PlusGenerator, name: str) -> Pipeline:
+    """The multiview stage and a random reconstruction model whose surface is about an object's."""
     device = generator.pipeline.device
     with device:
         model = build(config_of(name)).requires_grad_(False).eval()
     reconstructor = Reconstructor(model, torch.bfloat16 if device.type == "cuda" else torch.float32)
     pipeline = Pipeline(generator, reconstructor)
-    photo = Image.open(PHOTO)
-    give_surface(model, reconstructor.encode(pipeline.generate_views(photo, seed=0, steps=1)))
+    give_surface(model, reconstructor.encode(pipeline.generate_views(PHOTO, seed=0, steps=1)))
+    return pipeline
+
+
+def memory_rows(report: Report, pipeline: Pipeline, device: torch.device, steps: int) -> None:
+    """The modes in which networks take turns; afterwards all of them are on the device again."""
+    assert isinstance(pipeline.multiview, Zero123PlusGenerator)
+    stages = [pipeline.multiview.networks, pipeline.reconstructor.networks]
+    networks = [network for stage in stages for network in stage]
+    for mode in ("low", "minimal"):
+        for network in networks:
+            torch.nn.Module.to(network, "cpu")
+        arrange(stages, device, mode)
+        report.row(
+            f"photo to mesh, fast, memory={mode!r}",
+            lambda: timed(lambda: pipeline(PHOTO, seed=0, fast=True, steps=steps), device, CHAIN_REPEATS),
+        )
+        for network in networks:
+            remove_hook_from_module(network)
+            torch.nn.Module.to(network, device)
+
+
+def chain_rows(report: Report, pipeline: Pipeline, device: torch.device, steps: int) -> None:
+    """Photo to GLB with a texture; the networks as they are, compiled or not."""
 
     def to_glb(count: int, fast: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            result = pipeline(photo, seed=0, steps=count, fast=fast, texture_size=TEXTURE_PX)
+            result = pipeline(PHOTO, seed=0, steps=count, fast=fast, texture_size=TEXTURE_PX)
             result.mesh.save(Path(folder) / "mesh.glb")
 
     for mode, count, fast in (("exact", steps, False), ("fast", min(steps, FAST_STEPS), True)):
@@ -212,6 +239,42 @@ def chain_rows(report: Report, generator: Zero123PlusGenerator, name: str, steps
             f"photo to textured GLB, {mode}, {count} steps",
             lambda count=count, fast=fast: timed(lambda: to_glb(count, fast), device, CHAIN_REPEATS),
         )
+
+
+def throughput(pipeline: Pipeline, photos: int, steps: int, on_gpu: bool) -> dict[str, Any]:
+    """Many photos to GLBs with the fast mode, in batches; and the share of time in which the GPU had work."""
+    with tempfile.TemporaryDirectory() as folder, Busy(on_gpu) as busy:
+        start = time.perf_counter()
+        outcomes = pipeline.stream([PHOTO] * photos, seed=0, fast=True, steps=steps, batch_size=BATCH_SIZE)
+        for number, outcome in enumerate(outcomes):
+            if isinstance(outcome, Exception):
+                raise outcome
+            outcome.mesh.save(Path(folder) / f"{number}.glb")
+        taken = time.perf_counter() - start
+    return {"photos": photos, "batch_size": BATCH_SIZE, "seconds_per_photo": round(taken / photos, 3)} | busy.share
+
+
+class Busy:
+    """Asks nvidia-smi ten times a second how busy the GPU is while the block runs.
+
+    Attributes:
+        share: {"busy": mean share of time in which a kernel ran}; empty without a GPU.
+    """
+
+    def __init__(self, on_gpu: bool) -> None:
+        self._on_gpu, self.share = on_gpu, dict[str, float]()
+
+    def __enter__(self) -> "Busy":
+        if self._on_gpu:
+            query = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100"]
+            self._watch = subprocess.Popen(query, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._on_gpu:
+            self._watch.terminate()
+            percents = [float(line) for line in self._watch.communicate()[0].split()]
+            self.share["busy"] = round(sum(percents) / len(percents) / 100, 3)
 
 
 def main() -> None:
@@ -243,10 +306,14 @@ def main() -> None:
         from official_multiview import official_multiview
 
         pipeline = official_multiview(device, dtype)
-    generator = Zero123PlusGenerator(pipeline)
+    generator, fast_steps = Zero123PlusGenerator(pipeline), min(steps, FAST_STEPS)
+    chain = whole_chain(generator, "tiny" if small else WHOLE_CHAIN)
+    if device.type == "cuda":
+        report.part("memory modes", lambda: memory_rows(report, chain, device, fast_steps))
     report.part("six views", lambda: painting_rows(report, generator, steps, rates[dtype], floors=not small))
-    whole = "tiny" if small else WHOLE_CHAIN
-    report.part("photo to textured GLB", lambda: chain_rows(report, generator, whole, steps))
+    report.part("photo to textured GLB", lambda: chain_rows(report, chain, device, steps))
+    photos = BATCH_SIZE + 1 if small else PHOTOS
+    report.row("a list of photos", lambda: throughput(chain, photos, fast_steps, device.type == "cuda"))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from roofline import UNET_SIZES
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from instantmesh.multiview.latent_space import PICTURE_MEAN, PICTURE_STD
@@ -24,23 +25,27 @@ _TEXT: dict[str, Any] = {"hidden_size": 1024, "intermediate_size": 4096, "num_hi
 _VISION: dict[str, Any] = {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32}
 
 
+def official_networks() -> dict[str, nn.Module]:
+    """The four networks by their names in the pipeline."""
+    vision = CLIPVisionConfig(num_attention_heads=16, patch_size=14, projection_dim=1024, **_VISION)
+    networks = {
+        "text_encoder": CLIPTextModel(CLIPTextConfig(num_attention_heads=16, projection_dim=1024, **_TEXT)),
+        "vision_encoder": CLIPVisionModelWithProjection(vision),
+        "unet": UNet2DConditionModel(**UNET_SIZES),
+        "vae": AutoencoderKL(**_VAE),
+    }
+    return {name: network.requires_grad_(False).eval() for name, network in networks.items()}
+
+
 def official_multiview(device: torch.device, dtype: torch.dtype) -> Zero123PlusPipeline:
     """A pipeline of official sizes with random weights on `device`."""
     torch.manual_seed(0)
     with device:
-        unet = UNet2DConditionModel(**UNET_SIZES)
-        vae = AutoencoderKL(**_VAE)
-        text = CLIPTextModel(CLIPTextConfig(num_attention_heads=16, projection_dim=1024, **_TEXT))
-        vision = CLIPVisionModelWithProjection(
-            CLIPVisionConfig(num_attention_heads=16, patch_size=14, projection_dim=1024, **_VISION)
-        )
+        networks: Any = official_networks()
     pipeline = Zero123PlusPipeline(
-        vae=vae.eval(),
-        text_encoder=text.eval(),
+        **networks,
         tokenizer=empty_prompt_tokenizer(_PROMPT_TOKENS),
-        unet=unet.eval(),
         scheduler=EulerAncestralDiscreteScheduler(**SCHEDULE),
-        vision_encoder=vision.eval(),
         feature_extractor_clip=picture_processor(224, "bicubic", CLIP_MEAN, CLIP_STD),
         feature_extractor_vae=picture_processor(512, "bilinear", (PICTURE_MEAN,) * 3, (PICTURE_STD,) * 3),
         ramping_coefficients=torch.linspace(0, 1, _PROMPT_TOKENS).tolist(),

@@ -1,6 +1,6 @@
 """The README's picture of finished meshes.
 
-    python benchmarks/textured_picture.py --mesh spot.obj --out docs/images/textured.png
+    python benchmarks/textured_picture.py --mesh spot.obj --out docs/images/textured.webp
 
 A mesh file (y up, front +z) and a held-out procedural object are reconstructed from six true views, simplified and
 textured. Each stands in its colours, in grey, in its normals and its triangles, from its front and its back; and its
@@ -34,7 +34,7 @@ def finished(pipeline: Pipeline, true: Mesh) -> Mesh:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mesh", type=Path, required=True, help="a mesh file, y up")
-    parser.add_argument("--object", type=int, default=3, help="number of the procedural object (default 3)")
+    parser.add_argument("--object", type=int, default=7, help="number of the procedural object (default 7)")
     parser.add_argument("--model", default="tiny", help="name or folder (default tiny)")
     parser.add_argument("--out", type=Path, required=True, help="the picture to write")
     arguments = parser.parse_args()
