@@ -3,7 +3,7 @@ train | data`."""
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from enum import Enum
@@ -230,6 +230,7 @@ def finish(
     from instantmesh.mesh.reading import read_mesh
 
     frame = _frame(out, up, front, size_m, origin)
+    _refuse_existing(written_files(out), overwrite)
     done = finish_mesh(
         read_mesh(file),
         keep_components=keep_components,
@@ -367,10 +368,7 @@ class _Targets:
         self.preview = out / f"{stem}_preview.png"
 
     def check(self, overwrite: bool) -> None:
-        """Refuse before the work is done, not after."""
-        for path in (*written_files(self.mesh), self.views, self.preview):
-            if path.exists() and not overwrite:
-                raise OutputError(f"{path} exists; pass --overwrite to replace it")
+        _refuse_existing([*written_files(self.mesh), self.views, self.preview], overwrite)
 
     def write(self, outcome: "Result | InstantMeshError", frame: dict[str, Any], overwrite: bool) -> str:
         """Write what became of a photo; where to, in words."""
@@ -380,6 +378,13 @@ class _Targets:
         outcome.save_preview(self.preview, overwrite=overwrite)
         outcome.mesh.save(self.mesh, **frame, overwrite=overwrite)
         return f"-> {self.mesh}"
+
+
+def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    """Before the work is done, not after."""
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path} exists; pass --overwrite to replace it")
 
 
 def _said(photo: Path, act: Callable[[], str | None]) -> bool:

@@ -105,6 +105,8 @@ def test_a_textured_mesh_goes_through_the_commands(photos, tmp_path, monkeypatch
     code, text = run(monkeypatch, capsys, "finish", small, "-o", tmp_path / "other.glb", "--up", "z")
     assert (code, (tmp_path / "other.glb").exists()) == (2, False)
     assert "+y up by its standard" in text
+    code, text = run(monkeypatch, capsys, "finish", tmp_path / "no file.glb", "-o", small)
+    assert (code, "pass --overwrite" in text) == (2, True)  # before the file is looked for
 
 
 def test_compare_writes_one_picture_and_refuses_to_overwrite_it(photos, tmp_path, monkeypatch, capsys):
