@@ -8,7 +8,7 @@ line has, by the clock,
     cut_s, pack_s   laying the surface flat, and placing the charts in the picture
     bake_s          all of it, by another run: cutting, packing, and the colours of all texels
     projected_s     the same where xatlas gets no time at all. Once its minute is up, what is left goes this way, so
-                    no mesh takes longer than a minute and this
+                    meshes take about a minute and this at most
     plain_s         `xatlas.parametrize` of the whole mesh in one call, which most systems make, in a process of its
                     own; it ends after --plain-limit-s, and then plain_done is false
 with the number of charts, the share of the picture that shows surface, and how many faces were projected plainly.
