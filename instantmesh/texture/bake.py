@@ -56,8 +56,8 @@ class TextureReport:
 
 def check_texture_size(size_px: int) -> None:
     """Raises InputError where a texture can't have this side."""
-    if not SMALLEST_PX <= size_px <= LARGEST_PX:
-        raise InputError(f"texture_size must lie between {SMALLEST_PX} and {LARGEST_PX} texels, got {size_px}")
+    if not isinstance(size_px, int) or not SMALLEST_PX <= size_px <= LARGEST_PX:
+        raise InputError(f"texture_size must be a number of texels from {SMALLEST_PX} to {LARGEST_PX}, got {size_px!r}")
 
 
 def bake(

@@ -143,7 +143,7 @@ def test_progress_counts_texels() -> None:
 
 @pytest.mark.parametrize("size_px", [0, 63, 8193])
 def test_sizes_that_can_t_be(size_px: int) -> None:
-    with pytest.raises(InputError, match="texture_size must lie between"):
+    with pytest.raises(InputError, match="texture_size must be a number of texels from"):
         bake(ring(), ring(), size_px)
 
 
