@@ -47,13 +47,16 @@ def finished_behind(
     def finish_one(item: Given | InstantMeshError) -> Made | InstantMeshError:
         return item if isinstance(item, InstantMeshError) else attempt(finish, item)
 
-    with ThreadPoolExecutor(1) as worker:
+    worker = ThreadPoolExecutor(1)
+    try:
         before = []
         for batch in batches:
             behind = [worker.submit(finish_one, item) for item in batch]
             yield from (future.result() for future in before)
             before = behind
         yield from (future.result() for future in before)
+    finally:  # whoever stops asking doesn't wait for what has not been begun
+        worker.shutdown(cancel_futures=True)
 
 
 def generators_of(

@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 
 EXIT_ERROR = 2
+_MADE = ("_views", "_preview")  # ends of the names of pictures that are made from a photo
 
 
 class MeshFormat(str, Enum):
@@ -82,7 +83,11 @@ MeshFile = Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply,
 TextureSize = Annotated[int | None, typer.Option(help="Give the mesh a texture with sides of this many texels.")]
 Up = Annotated[str, typer.Option(help="The axis that points up in the file: y, z, -y, ... (GLB and USDZ: y).")]
 Front = Annotated[str | None, typer.Option(help="The axis that the front looks along; z where y is up.")]
+KeptSizeM = Annotated[
+    float | None, typer.Option(help="Length of the longest side in the file, in metres; otherwise it stays.")
+]
 SizeM = Annotated[float, typer.Option(min=0, help="Length of the longest side in the file, in metres.")]
+KeptOrigin = Annotated[Origin | None, typer.Option(help="What lies at the file's origin; otherwise it stays.")]
 OriginOption = Annotated[Origin, typer.Option(help="What lies at the file's origin.")]
 BlendViews = Annotated[bool, typer.Option(help="Put the views' finer detail into the texture.")]
 Watertight = Annotated[bool, typer.Option("--watertight", help="Make a solid that can be printed.")]
@@ -107,6 +112,7 @@ def generate(
     watertight: Watertight = False,
     texture_size: TextureSize = None,
     blend_views: BlendViews = False,
+    scale: Annotated[float, typer.Option(help="Below 1 for objects that the grid cuts off.")] = 1.0,
     mesh_format: Format = MeshFormat.glb,
     up: Up = "y",
     front: Front = None,
@@ -141,6 +147,7 @@ def generate(
             fast=fast,
             guidance_scale=guidance_scale,
             background=background.value,
+            scale=scale,
             resolution=resolution,
             keep_components=keep_components,
             target_faces=target_faces,
@@ -148,6 +155,7 @@ def generate(
             texture_size=texture_size,
             blend_views=blend_views,
         )
+        pipeline.set_progress_bar_config(disable=len(wanted) > 1)  # one bar is enough
         bar = tqdm(outcomes, total=len(wanted), unit="photo", disable=len(wanted) == 1)
         with ThreadPoolExecutor(1) as writer:  # files are written while the next photos are worked on
             writes = [
@@ -206,7 +214,7 @@ def reconstruct(
         texture_size=texture_size,
         blend_views=blend_views,
     )
-    save_preview(mesh, target.preview, overwrite=overwrite)
+    save_preview(mesh, target.preview)
     mesh.save(target.mesh, **frame, overwrite=overwrite)
     _say(f"{views} -> {target.mesh}")
 
@@ -221,8 +229,8 @@ def finish(
     texture_size: TextureSize = None,
     up: Up = "y",
     front: Front = None,
-    size_m: SizeM = 1.0,
-    origin: OriginOption = Origin.CENTER,
+    size_m: KeptSizeM = None,
+    origin: KeptOrigin = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Clean a mesh file, simplify it, make it solid, texture it, and write it in any format."""
@@ -364,18 +372,18 @@ class _Targets:
     def __init__(self, out: Path, stem: str, ending: str) -> None:
         self.mesh = out / f"{stem}.{ending}"
         check_ending(self.mesh)
-        self.views = out / f"{stem}_views.png"
-        self.preview = out / f"{stem}_preview.png"
+        self.views, self.preview = (out / f"{stem}{end}.png" for end in _MADE)
 
     def check(self, overwrite: bool) -> None:
-        _refuse_existing([*written_files(self.mesh), self.views, self.preview], overwrite)
+        """The mesh, which is written last, says whether a photo is done; the pictures are replaced."""
+        _refuse_existing(written_files(self.mesh), overwrite)
 
     def write(self, outcome: "Result | InstantMeshError", frame: dict[str, Any], overwrite: bool) -> str:
         """Write what became of a photo; where to, in words."""
         if isinstance(outcome, InstantMeshError):
             raise outcome
-        outcome.views.save(self.views, overwrite=overwrite)
-        outcome.save_preview(self.preview, overwrite=overwrite)
+        outcome.views.save(self.views)
+        outcome.save_preview(self.preview)
         outcome.mesh.save(self.mesh, **frame, overwrite=overwrite)
         return f"-> {self.mesh}"
 
@@ -399,12 +407,12 @@ def _said(photo: Path, act: Callable[[], str | None]) -> bool:
     return True
 
 
-def _frame(path: Path, up: str, front: str | None, size_m: float, origin: Origin) -> dict[str, Any]:
+def _frame(path: Path, up: str, front: str | None, size_m: float | None, origin: Origin | None) -> dict[str, Any]:
     """Arguments of `Mesh.save`, refused before any work is done if the file at `path` can't have them."""
     from instantmesh.files.frame import Frame
     from instantmesh.files.mesh_files import check_ending, check_frame
 
-    frame = Frame(up, front, size_m, origin.value)
+    frame = Frame(up, front, size_m, None if origin is None else origin.value)
     check_ending(path)
     check_frame(path, frame)
     return asdict(frame)
@@ -423,17 +431,24 @@ def _read_views(source: Path) -> "Views":
 
 
 def _pictures(sources: list[Path]) -> list[Path]:
-    """The named files, and every picture directly inside the named folders, each once."""
+    """The named files, and every picture directly inside the named folders but those made by `generate`."""
     found: list[Path] = []
     for source in sources:
         if source.is_dir():
             inside = sorted(p for p in source.iterdir() if p.suffix.lower() in PICTURE_ENDINGS)
+            inside = [p for p in inside if not _is_made_of(p, inside)]
             if not inside:
                 raise InputError(f"{source} holds no pictures ({', '.join(PICTURE_ENDINGS)})")
             found += inside
         else:
             found.append(source)
     return list(dict.fromkeys(found))
+
+
+def _is_made_of(path: Path, others: list[Path]) -> bool:
+    """Whether a picture is named as the views or the preview of another one."""
+    photo = next((path.stem.removesuffix(end) for end in _MADE if path.stem.endswith(end)), None)
+    return any(other.stem == photo for other in others)
 
 
 def _unique_stems(paths: list[Path]) -> list[str]:

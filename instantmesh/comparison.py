@@ -76,7 +76,7 @@ def compare(
             result = pipeline(photo, seed=seed, background=background)
             seconds = time.perf_counter() - start
         except InstantMeshError as error:
-            yield Entry(name, licence, reason=str(error).splitlines()[0])
+            yield Entry(name, licence, reason=" ".join(str(error).split()))
             continue
         preview = preview_sheet(result.mesh, _TILE_PX)
         yield Entry(name, licence, preview, seconds, len(result.mesh.faces))

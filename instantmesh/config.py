@@ -129,13 +129,18 @@ def parse_config(values: dict, kind: type[Config], source: str = "configuration"
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{source}: " + "; ".join(_explain(problem, kind) for problem in error.errors())) from error
+        raise ConfigError(f"{source}: {explained(error, kind)}") from error
+
+
+def explained(error: ValidationError, kind: type[BaseModel]) -> str:
+    """What is wrong, in words."""
+    return "; ".join(dict.fromkeys(_explain(problem, kind) for problem in error.errors()))
 
 
 def _explain(problem, kind: type[BaseModel]) -> str:
-    place = [str(part) for part in problem["loc"]]
+    place = [str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier()]  # no unions' tags
     if problem["type"] != "extra_forbidden":
-        return f"{'.'.join(place)}: {problem['msg']}"
+        return f"{'.'.join(place)}: {problem['msg']}, got {problem['input']!r}"
     owner = kind
     for part in place[:-1]:
         annotation = owner.model_fields[part].annotation

@@ -79,7 +79,7 @@ class Pipeline:
             dtype: of the multiview stage, and of the matrix products in the reconstruction's encoder and transformer;
                 its fields and surfaces are computed in float32 in any case. "auto" is float32 on CPUs; on CUDA float16
                 for the first and bfloat16 (on older GPUs float32) for the second, see docs/performance.md.
-            cache_dir: where downloads are kept; None is Hugging Face's own cache.
+            cache_dir: where downloads are kept; None is Hugging Face's own cache (files put by hand: docs/models.md).
             local_files_only: never use the network.
             multiview: False leaves out the first stage, for `reconstruct` alone.
             memory: of a GPU. "high" keeps both stages there, "low" one at a time, "minimal" one network at a time;
@@ -116,15 +116,21 @@ class Pipeline:
         if compile_stage is not None:
             compile_stage(**options)
 
+    def set_progress_bar_config(self, **options: Any) -> None:
+        """Options of the bars that count denoising steps, as diffusers has it: `disable=True` shows none."""
+        set_stage = getattr(self.multiview, "set_progress_bar_config", None)
+        if set_stage is not None:
+            set_stage(**options)
+
     @overload
     def __call__(self, photo: "ImageSource", **settings: Any) -> Result: ...
 
     @overload
-    def __call__(self, photo: "list[ImageSource]", **settings: Any) -> list[Result]: ...
+    def __call__(self, photo: "list[ImageSource] | tuple[ImageSource, ...]", **settings: Any) -> list[Result]: ...
 
     def __call__(  # pyright: ignore[reportInconsistentOverload]
         self,
-        photo: "ImageSource | list[ImageSource]",
+        photo: "ImageSource | list[ImageSource] | tuple[ImageSource, ...]",
         *,
         seed: int | list[int] | None = None,
         generator: torch.Generator | None = None,
@@ -172,7 +178,7 @@ class Pipeline:
                 the first such error ends the call.
             InputError: an argument that can't be, found before any work is done.
         """
-        settings = Settings(
+        settings = Settings.of(
             seed=seed,
             generator=generator,
             batch_size=batch_size,
@@ -190,18 +196,17 @@ class Pipeline:
             callback=callback,
         )
         results = []
-        for outcome in self._outcomes(photo if isinstance(photo, list) else [photo], settings):
+        for outcome in self._outcomes(photo if isinstance(photo, list | tuple) else [photo], settings):
             if isinstance(outcome, InstantMeshError):
                 raise outcome
             results.append(outcome)
-        return results if isinstance(photo, list) else results[0]
+        return results if isinstance(photo, list | tuple) else results[0]
 
     def stream(self, photos: "Sequence[ImageSource]", **settings: Any) -> Iterator[Result | InstantMeshError]:
-        """The results of many photos one by one, each as soon as it is there; a photo that fails gives its error in
-        its place, and the others go on.
+        """The results of many photos one by one; a photo that fails gives its error in its place, and the others go on.
 
         While the networks work on a batch, the photos of the next one are prepared and the meshes of the last one are
-        finished, in other threads.
+        finished, in other threads; so the results of a batch come when the networks are through with the next one.
 
         Args:
             photos: as in `__call__`.
@@ -210,11 +215,11 @@ class Pipeline:
         Raises:
             InputError: an argument that can't be, found before any work is done.
         """
-        return self._outcomes(photos, Settings(**settings))
+        return self._outcomes(photos, Settings.of(**settings))
 
     def _outcomes(self, photos: "Sequence[ImageSource]", settings: Settings) -> Iterator[Result | InstantMeshError]:
-        if not photos:
-            raise InputError("there must be a photo at least")
+        if isinstance(photos, str) or not isinstance(photos, Sequence) or not photos:
+            raise InputError("photos must be a list of one or more")
         model = self.reconstructor.model
         if model.single_view and settings.scale != 1:
             raise InputError(f"scale must be 1 for single-view systems, got {settings.scale}")
@@ -266,7 +271,7 @@ class Pipeline:
         callback: Callable[[int, int], None] | None = None,
     ) -> Views:
         """The six views of the object in a photograph; arguments and errors as in `__call__`."""
-        settings = Settings(
+        settings = Settings.of(
             seed=seed, generator=generator, steps=steps, fast=fast, guidance_scale=guidance_scale, callback=callback
         )
         return self._painter(1, settings)([prepare(photo, background=background)], [0])[0]
@@ -300,13 +305,14 @@ class Pipeline:
             blend_views: where the views see the surface well, their finer detail goes into the texture.
 
         Raises:
-            EmptySurfaceError: no surface came out. InputError, CameraError: more views than the system takes, cameras
-                missing, or given where none is used.
+            EmptySurfaceError: no surface came out. InputError, CameraError: an argument that can't be, more views than
+                the system takes, cameras missing, or given where none is used.
         """
         if not isinstance(views, Views):
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
-        wishes = Finishing(
-            keep_components,
+        settings = Settings.of(
+            resolution=resolution,
+            keep_components=keep_components,
             target_faces=target_faces,
             watertight=watertight,
             texture_size=texture_size,
@@ -314,7 +320,7 @@ class Pipeline:
         )
         with torch.no_grad():
             field = self.reconstructor.encode(views)
-            return self._finished(self.reconstructor.extract(field, resolution), field, views, wishes).mesh
+            return self._finished(self.reconstructor.extract(field, resolution), field, views, settings.finishing).mesh
 
     def _finished(self, mesh: Mesh, field: SurfaceField | RadianceField, views: Views, wishes: Finishing) -> Finished:
         """The finished mesh of a field, with its colours and those of the views that it comes from."""

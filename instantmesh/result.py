@@ -40,6 +40,9 @@ class Result:
     sight: RaySight | None
     steps: tuple[Step, ...]
 
+    def __repr__(self) -> str:
+        return f"Result({self.mesh!r}, {self.views!r})"
+
     def save_preview(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
         """Write a picture of the mesh from four sides. Errors as in `Mesh.save`."""
         return save_preview(self.mesh, path, overwrite=overwrite)

@@ -108,6 +108,11 @@ class Views:
         if self.cameras is not None and len(images) != len(self.cameras):
             raise CameraError(f"{len(images)} images but {len(self.cameras)} cameras")
 
+    def __repr__(self) -> str:
+        height, width = self.images.shape[2:]
+        posed = "no cameras" if self.cameras is None else "cameras"
+        return f"Views({len(self)} pictures {width} x {height}, {posed})"
+
     def __len__(self) -> int:
         return len(self.images)
 
@@ -206,6 +211,13 @@ class Mesh:
             _require_unit_range("vertex_colors", self.vertex_colors)
         if self.texture is not None and len(self.texture.uv) != len(self.faces):
             raise InputError(f"the texture has places for {len(self.texture.uv)} faces, the mesh has {len(self.faces)}")
+
+    def __repr__(self) -> str:
+        colors = "no colours" if self.vertex_colors is None else "vertex colours"
+        if self.texture is not None:
+            height, width = self.texture.image.shape[1:]
+            colors = f"texture {width} x {height}"
+        return f"Mesh({len(self.vertices):,} vertices, {len(self.faces):,} faces, {colors})"
 
     def to(self, device: torch.device | str) -> "Mesh":
         """The same mesh on `device`."""

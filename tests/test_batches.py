@@ -1,12 +1,13 @@
 """Several photos in one call give what calls one by one give."""
 
-import dataclasses
 import inspect
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -163,7 +164,49 @@ def test_an_empty_field_is_the_error_of_its_photo(pipeline: Pipeline, monkeypatc
 def test_settings_are_the_arguments_of_a_call():
     call = dict(inspect.signature(Pipeline.__call__).parameters)
     wanted = {name: p.default for name, p in call.items() if name not in ("self", "photo")}
-    assert {field.name: field.default for field in dataclasses.fields(Settings)} == wanted
+    assert {name: field.default for name, field in Settings.model_fields.items()} == wanted
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": "a"}, "steps: .*integer, got 'a'"),
+        ({"steps": 2.5}, "steps: .*integer"),
+        ({"texture_size": 1024.0}, "texture_size: .*integer"),
+        ({"guidance_scale": float("nan")}, "guidance_scale: .*finite"),
+        ({"seed": 2**70}, "seed: .*less than"),
+        ({"resolution": 1}, "resolution: .*2"),
+        ({"fast": "yes"}, "fast: .*boolean"),
+        ({"callback": 5}, "callback: .*callable"),
+        ({"sseed": 1}, "'sseed'; did you mean 'seed'"),
+        ({"target_faces": 3}, "has 4 faces"),
+    ],
+)
+def test_arguments_of_wrong_kinds_are_refused_before_any_work(pipeline: Pipeline, wrong: dict, message: str):
+    with pytest.raises(InputError, match=message):
+        pipeline.stream([PHOTOS[0]], **wrong)
+
+
+def test_whole_numbers_may_be_numpy_s():
+    settings = Settings.of(seed=np.int64(3), steps=np.int32(7), guidance_scale=np.float64(2), texture_size=np.int64(64))
+    assert (settings.seed, settings.steps, settings.guidance_scale, settings.texture_size) == (3, 7, 2.0, 64)
+    assert type(settings.seed) is int
+
+
+@pytest.mark.parametrize("photos", ["examples/egg.png", []])
+def test_a_stream_is_of_a_list(pipeline: Pipeline, photos: Any):
+    with pytest.raises(InputError, match="list of one or more"):
+        pipeline.stream(photos)
+
+
+def test_threads_may_share_a_pipeline(pipeline: Pipeline):
+    expected = pipeline.generate_views(PHOTOS[0], seed=1, steps=3).images
+    with ThreadPoolExecutor(2) as workers:
+        painted = list(
+            workers.map(lambda photo: pipeline.generate_views(photo, seed=1, steps=3).images, [PHOTOS[0]] * 4)
+        )
+    for images in painted:
+        assert torch.equal(images, expected)
 
 
 def test_generators():

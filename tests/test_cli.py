@@ -51,9 +51,32 @@ def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, cap
     code, text = run(monkeypatch, capsys, *arguments)
     assert code == 2
     assert "--overwrite" in text
+    (out / "photo6.glb").unlink()  # as a run that was stopped leaves it: pictures are written before
+    code, text = run(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert "1 of 2 photos failed" in text
+    assert (out / "photo6.glb").read_bytes() == before  # the same seed, the same file
     code, _ = run(monkeypatch, capsys, *arguments, "--overwrite")
     assert code == 0
-    assert (out / "photo6.glb").read_bytes() == before  # the same seed, the same file
+
+
+def test_pictures_that_generate_made_are_no_photos(tmp_path):
+    for name in ("a.png", "a_views.png", "a_preview.png", "b_views.png", "a.glb"):
+        (tmp_path / name).touch()
+    assert [path.name for path in cli._pictures([tmp_path, tmp_path / "a.png"])] == ["a.png", "b_views.png"]
+
+
+def test_finish_keeps_size_and_place_unless_told(tmp_path, monkeypatch, capsys):
+    box = trimesh.creation.box((2, 3, 4))
+    box.apply_translation((5, 6, 7))
+    box.export(tmp_path / "box.stl")
+    for options, bounds in ((), [[4, 4.5, 5], [6, 7.5, 9]]), (("--size-m", 1), None):
+        code, _ = run(monkeypatch, capsys, "finish", tmp_path / "box.stl", "-o", tmp_path / "o.stl", *options, "--overwrite")
+        assert code == 0
+        found = trimesh.load(tmp_path / "o.stl")
+        if bounds:
+            assert found.bounds == pytest.approx(np.array(bounds), abs=1e-5)
+        assert max(found.extents) == pytest.approx(4 if bounds else 1, abs=1e-5)
 
 
 def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):

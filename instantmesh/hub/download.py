@@ -43,7 +43,7 @@ def fetch_file(repo: str, filename: str, cache_dir: CacheDir = None, local_files
     Args:
         repo: "owner/name".
         filename: the file's path in the repository.
-        cache_dir: where downloads are kept; None is Hugging Face's own cache.
+        cache_dir: where downloads are kept; None is Hugging Face's own cache (files put by hand: docs/models.md).
         local_files_only: look on this machine only.
 
     Raises:

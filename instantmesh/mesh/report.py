@@ -82,7 +82,7 @@ class MeshReport:
             "open edges": f"{self.open_edges:,}",
             "crowded edges": f"{self.crowded_edges:,}",
             "turned edges": f"{self.turned_edges:,}",
-            "bounding box": f"{size}, from {_point(low)} to {_point(high)}",
+            "bounding box": f"{size} (front x, left y, up z), from {_point(low)} to {_point(high)}",
             "area": f"{self.area:.4g}",
             "volume": "-" if self.volume is None else f"{self.volume:.4g}",
             "colours": self.colors,
@@ -162,19 +162,19 @@ def _joined(mesh: Triangles) -> Triangles:
 def _warnings(numbers: dict[str, Any], volume: float | None, colors: str) -> list[str]:
     found = []
     if numbers["components"] > 1:
-        found.append(f"{number(numbers['components'], 'component')}: loose parts can be debris; clean() drops them")
+        found.append(f"{number(numbers['components'], 'component')}: loose parts can be debris; finishing drops them")
     if numbers["open_edges"]:
         found.append(f"the surface is open ({number(numbers['open_edges'], 'edge')}): it can't be printed as it is")
     if numbers["crowded_edges"]:
         found.append(f"{number(numbers['crowded_edges'], 'edge')} with more than two faces: slicers may stumble")
     if numbers["turned_edges"]:
-        found.append("neighbouring faces disagree about outside: parts will look black or see-through; clean() helps")
+        found.append("neighbouring faces disagree about outside: parts will look black or see-through; finishing helps")
     if volume is not None and volume < 0:
-        found.append("the faces face inward: the mesh is inside out; clean() turns them")
+        found.append("the faces face inward: the mesh is inside out; finishing turns them")
     if numbers["degenerate_faces"] or numbers["duplicate_faces"]:
-        found.append("faces without area, or twice there: clean() removes them")
+        found.append("faces without area, or twice there: finishing removes them")
     if numbers["faces"] > _MANY_FACES:
-        found.append(f"{numbers['faces']:,} faces are many for viewers and games: simplify(), or --target-faces")
+        found.append(f"{numbers['faces']:,} faces are many for viewers and games: target_faces makes them fewer")
     if (numbers["texture_overlap"] or 0) > _OVERLAP:
         found.append("places in the texture belong to several faces: what is painted there shows on all of them")
     if colors == "none":
@@ -197,7 +197,7 @@ def _cuts(mesh: Triangles, open_edges: Indices) -> list[str]:
     if not cut or len(cut) == len(_SIDES):
         return []
     sides = ", ".join(side for side in _SIDES if side in cut)
-    return [f"the surface is cut off flat at {sides}: the object touched the edge of the grid; pass scale=0.8"]
+    return [f"the surface is cut off flat at {sides}; if by the edge of the reconstruction's grid, pass scale=0.8"]
 
 
 def _colors(parts: list[ModelPart]) -> str:

@@ -1,6 +1,7 @@
 """The multiview stage as the rest of the package sees it: a photo goes in, six views with cameras come out."""
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
@@ -76,6 +77,7 @@ class Zero123PlusGenerator:
 
     def __init__(self, pipeline: "Zero123PlusPipeline") -> None:
         self.pipeline = pipeline
+        self._painting = Lock()  # a pipeline's scheduler counts its steps: threads wait for each other
 
     def generate(
         self,
@@ -128,21 +130,26 @@ class Zero123PlusGenerator:
                 callback(step + 1, steps)
             return tensors
 
-        painted: Any = self.pipeline(
-            [to_pil(photo) for photo in photos],
-            num_inference_steps=steps,
-            guidance_scale=guidance_scale,
-            generator=generators,
-            output_type="pt",
-            callback_on_step_end=on_step_end,
-            **(_FAST if fast else {}),
-        ).images
+        with self._painting:
+            painted: Any = self.pipeline(
+                [to_pil(photo) for photo in photos],
+                num_inference_steps=steps,
+                guidance_scale=guidance_scale,
+                generator=generators,
+                output_type="pt",
+                callback_on_step_end=on_step_end,
+                **(_FAST if fast else {}),
+            ).images
         return [Views(untile(sheet, rows=3, columns=2), six_view_cameras().to(sheet.device)) for sheet in painted]
 
     @property
     def networks(self) -> list[nn.Module]:
         """The pipeline's, which are called one after the other."""
         return [part for part in self.pipeline.components.values() if isinstance(part, nn.Module)]
+
+    def set_progress_bar_config(self, **options: Any) -> None:
+        """As in diffusers."""
+        self.pipeline.set_progress_bar_config(**options)
 
     def compile(self, **options: Any) -> None:
         """See `Zero123PlusPipeline.compile`."""

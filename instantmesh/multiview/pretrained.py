@@ -4,6 +4,8 @@ code a folder or repository names is never run, and weights are read strictly.""
 import json
 import pickle
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,8 @@ def load_white_background_unet(path: Place, config_folder: Place) -> UNet2DCondi
 
 def _load_network(kind: Any, folder: Path) -> Any:
     try:
-        network, info = kind.from_pretrained(folder, output_loading_info=True, local_files_only=True)
+        with _quiet():
+            network, info = kind.from_pretrained(folder, output_loading_info=True, local_files_only=True)
     except MissingFileError:
         raise
     except Exception as error:  # each library has errors of its own for missing, damaged and misshapen weights
@@ -106,6 +109,20 @@ def _load_network(kind: Any, folder: Path) -> Any:
     if info["missing_keys"]:
         raise CheckpointError(f"{folder} lacks tensors: {', '.join(sorted(info['missing_keys']))}")
     return network
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars: weights are mapped, which takes no time."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _download(name: str, white_background_unet: Place | None, cache_dir: Place | None, offline: bool) -> Path:

@@ -92,7 +92,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
             pretrained_model_name_or_path: a local folder, or a repository's name on the Hugging Face hub.
             torch_dtype: of all networks.
             white_background_unet: InstantMesh's `diffusion_pytorch_model.bin`, instead of the folder's UNet weights.
-            cache_dir: where downloads are kept; None is Hugging Face's own cache.
+            cache_dir: where downloads are kept; None is Hugging Face's own cache (files put by hand: docs/models.md).
             local_files_only: never use the network.
 
         Raises:

@@ -56,7 +56,7 @@ def test_an_object_cut_off_by_the_grid_is_recognised():
     flat = Mesh(mesh.vertices.clamp(max=0.7), mesh.faces, mesh.vertex_colors)
     cut = with_faces(flat, mesh.faces[(flat.vertices[mesh.faces][..., 2] < 0.7).any(1)])
     (warning,) = (text for text in report(cut).warnings if "scale" in text)
-    assert warning == "the surface is cut off flat at +z: the object touched the edge of the grid; pass scale=0.8"
+    assert warning == "the surface is cut off flat at +z; if by the edge of the reconstruction's grid, pass scale=0.8"
     inner = with_faces(
         mesh, mesh.faces[mesh.vertices[mesh.faces].mean(1)[:, 2].abs() > 0.3]
     )  # open, but not at the end
@@ -67,7 +67,7 @@ def test_text_and_json():
     found = report(sphere())
     text = str(found)
     assert "faces             1,280" in text
-    assert "bounding box      2 x 2 x 2, from (-1, -1, -1) to (1, 1, 1)" in text
+    assert "bounding box      2 x 2 x 2 (front x, left y, up z), from (-1, -1, -1) to (1, 1, 1)" in text
     told = json.loads(found.to_json())
     assert told["volume"] == found.volume
     assert told["bounding_box"][1] == [1, 1, 1]
