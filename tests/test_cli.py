@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trimesh
 from PIL import Image
@@ -71,7 +72,9 @@ def test_finish_keeps_size_and_place_unless_told(tmp_path, monkeypatch, capsys):
     box.apply_translation((5, 6, 7))
     box.export(tmp_path / "box.stl")
     for options, bounds in ((), [[4, 4.5, 5], [6, 7.5, 9]]), (("--size-m", 1), None):
-        code, _ = run(monkeypatch, capsys, "finish", tmp_path / "box.stl", "-o", tmp_path / "o.stl", *options, "--overwrite")
+        code, _ = run(
+            monkeypatch, capsys, "finish", tmp_path / "box.stl", "-o", tmp_path / "o.stl", *options, "--overwrite"
+        )
         assert code == 0
         found = trimesh.load(tmp_path / "o.stl")
         if bounds:
