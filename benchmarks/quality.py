@@ -24,7 +24,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, random_object
+from instantmesh.data.procedural import HELD_OUT_SEED
+from instantmesh.data.slender import object_of_seed
 from instantmesh.errors import EmptySurfaceError, InputError, InstantMeshError
 from instantmesh.evaluation.baselines import silhouette_ball, visual_hull
 from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views
@@ -59,7 +60,7 @@ def procedural_mesh(seed: int) -> Mesh:
 
     Walls thinner than a cell (0.016) are lost.
     """
-    obj = random_object(seed)
+    obj = object_of_seed(seed)
     axis = torch.linspace(-_TRUE_BOUND, _TRUE_BOUND, _TRUE_GRID)
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
     inside = 1 - points.norm(dim=-1)  # right about the side beyond the unit sphere, which holds the object

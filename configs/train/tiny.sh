@@ -4,7 +4,7 @@ set -euo pipefail
 runs=${1:?usage: bash configs/train/tiny.sh FOLDER}
 configs=$(dirname "$0")
 
-instantmesh data procedural "$runs/data" --objects 24000
+instantmesh data procedural "$runs/data" --objects 35000 --slender 11000
 instantmesh train "$configs/tiny-geometry.yaml" data="$runs/data" -o "$runs/geometry"
 instantmesh train "$configs/tiny-rendering.yaml" data="$runs/data" start="$runs/geometry" -o "$runs/rendering"
 instantmesh train "$configs/tiny-vae.yaml" data="$runs/data" -o "$runs/vae"

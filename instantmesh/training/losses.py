@@ -1,5 +1,6 @@
 """Losses as pure functions of predictions and truths."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
@@ -8,9 +9,14 @@ from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 def sdf_loss(
     predicted: Float[Tensor, "*p"], true: Float[Tensor, "*p"], near: float = 0.1, far_weight: float = 0.3
 ) -> Float[Tensor, ""]:
-    """L1 between signed distances clamped to +-`near`, which draws the surface, plus `far_weight` times plain L1."""
-    clamped = (predicted.clamp(-near, near) - true.clamp(-near, near)).abs().mean()
-    return clamped + far_weight * (predicted - true).abs().mean()
+    """L1 of signed distances: within `near` of the surface in full, farther off what is predicted nearer than it.
+
+    To that comes plain L1 times `far_weight`. Near goes by the true distance, so that a thin part that is missed pulls
+    with full weight however large the distance is that is predicted there.
+    """
+    error = (predicted - true).abs()
+    too_near = (predicted.clamp(-near, near) - true.clamp(-near, near)).abs()
+    return torch.where(true.abs() < near, error, too_near).mean() + far_weight * error.mean()
 
 
 def slope_loss(predicted: Float[Tensor, "*p 3"], normals: Float[Tensor, "*p 3"]) -> Float[Tensor, ""]:

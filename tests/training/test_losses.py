@@ -23,8 +23,9 @@ def softplus(x: float) -> float:
 
 
 def test_sdf_loss_is_what_it_says():
-    predicted, true = torch.tensor([0.05, 0.5, -0.3]), torch.tensor([0.0, 0.2, -0.05])
-    expected = (0.05 + 0.0 + 0.05) / 3 + 0.3 * (0.05 + 0.3 + 0.25) / 3
+    """Near the surface whatever is wrong counts in full; far from it, only what comes within 0.1."""
+    predicted, true = torch.tensor([0.05, 0.5, -0.3, 0.02]), torch.tensor([0.0, 0.2, -0.05, 0.4])
+    expected = (0.05 + 0.0 + 0.25 + 0.08) / 4 + 0.3 * (0.05 + 0.3 + 0.25 + 0.38) / 4
     assert float(losses.sdf_loss(predicted, true)) == pytest.approx(expected, abs=1e-6)
 
 

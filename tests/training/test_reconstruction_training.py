@@ -54,12 +54,6 @@ def test_thirds_of_a_turn_carry_the_rig_into_itself():
     torch.testing.assert_close(turned, still.roll(-2, dims=0), atol=1e-5, rtol=0)
 
 
-def test_sdf_loss_is_what_it_says():
-    predicted, true = torch.tensor([0.05, 0.5, -0.3]), torch.tensor([0.0, 0.2, -0.05])
-    expected = (0.05 + 0.0 + 0.05) / 3 + 0.3 * (0.05 + 0.3 + 0.25) / 3
-    assert float(losses.sdf_loss(predicted, true)) == pytest.approx(expected, abs=1e-6)
-
-
 def test_normal_loss_is_signed():
     true = torch.zeros(1, 3, 2, 2)
     true[:, 2] = 1
