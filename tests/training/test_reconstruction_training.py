@@ -131,7 +131,7 @@ def test_rendering_losses_reach_every_part_of_the_model(small_data, small_model)
     stage = RenderingStage(config)
     batch = RenderingSource(small_data, config).batch(np.arange(2), np.random.default_rng(0))
     empty = stage(batch)
-    for _ in range(25):  # until there is a surface to render
+    for _ in range(40):  # until there is a surface to render
         stage.zero_grad()
         points = GeometryStage.forward(stage, batch)
         torch.stack(list(points.values())).sum().backward()
