@@ -4,7 +4,6 @@ train | data`."""
 import logging
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from enum import Enum
 from functools import partial
@@ -125,6 +124,7 @@ def generate(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a mesh, a picture of the six views and a preview picture from each photo."""
+    from instantmesh.batches import worker_beside
     from instantmesh.pipeline import Pipeline
 
     pictures = _pictures(photos)
@@ -157,7 +157,7 @@ def generate(
         )
         pipeline.set_progress_bar_config(disable=len(wanted) > 1)  # one bar is enough
         bar = tqdm(outcomes, total=len(wanted), unit="photo", disable=len(wanted) == 1)
-        with ThreadPoolExecutor(1) as writer:  # files are written while the next photos are worked on
+        with worker_beside(pipeline.reconstructor.device) as writer:  # files are written beside the next photos' work
             writes = [
                 writer.submit(_said, photo, partial(targets[photo].write, outcome, frame, overwrite))
                 for photo, outcome in zip(wanted, bar, strict=True)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from instantmesh.batches import attempt, finished_behind, generators_of, prepared_batches
+from instantmesh.batches import attempt, finished_behind, generators_of, prepared_batches, worker_beside
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.finishing import Finished, Finishing, finish_as
 from instantmesh.images import prepare
@@ -205,8 +205,8 @@ class Pipeline:
     def stream(self, photos: "Sequence[ImageSource]", **settings: Any) -> Iterator[Result | InstantMeshError]:
         """The results of many photos one by one; a photo that fails gives its error in its place, and the others go on.
 
-        While the networks work on a batch, the photos of the next one are prepared and the meshes of the last one are
-        finished, in other threads; so the results of a batch come when the networks are through with the next one.
+        While a GPU works on a batch, the photos of the next one are prepared and the meshes of the last one are
+        finished in other threads; the results of a batch then come when the GPU is through with the next one.
 
         Args:
             photos: as in `__call__`.
@@ -226,12 +226,13 @@ class Pipeline:
         paint, level = _as_it_is, model.background
         if not model.single_view:
             paint, level = self._painter(len(photos), settings), 1.0
+        device = self.reconstructor.device
         ready = partial(prepare, background=settings.background, background_level=level)
         extracted = (
             self._extracted(prepared, numbers, paint, settings)
-            for numbers, prepared in prepared_batches(ready, photos, settings.batch_size)
+            for numbers, prepared in prepared_batches(ready, photos, settings.batch_size, worker_beside(device))
         )
-        return finished_behind(extracted, partial(self._result, wishes=settings.finishing))
+        return finished_behind(extracted, partial(self._result, wishes=settings.finishing), worker_beside(device))
 
     @torch.no_grad()
     def _extracted(

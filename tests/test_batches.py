@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from instantmesh import EmptySurfaceError, ImageError, InputError, InstantMeshError, Mesh, Pipeline, Result, Views
-from instantmesh.batches import finished_behind, generators_of, prepared_batches
+from instantmesh.batches import InTurn, finished_behind, generators_of, prepared_batches, worker_beside
 from instantmesh.cameras import six_view_cameras
 from instantmesh.reconstruction import Reconstructor
 from instantmesh.settings import Settings
@@ -101,7 +101,7 @@ def test_the_next_batch_is_made_while_this_one_is_used():
             raise InputError("nine")
         return number * number
 
-    batches = prepared_batches(make, [0, 1, 2, 3, 9], 2)
+    batches = prepared_batches(make, [0, 1, 2, 3, 9], 2, ThreadPoolExecutor(1))
     assert next(batches) == (range(2), [0, 1])
     assert third.wait(10)
     assert next(batches) == (range(2, 4), [4, 9])
@@ -128,11 +128,38 @@ def test_a_batch_is_finished_while_the_next_one_is_fetched():
             raise EmptySurfaceError("three")
         return 10 * number
 
-    assert [str(x) for x in finished_behind(batches(), finish)] == ["10", "no photo", "20", "three"]
+    assert [str(x) for x in finished_behind(batches(), finish, ThreadPoolExecutor(1))] == [
+        "10",
+        "no photo",
+        "20",
+        "three",
+    ]
 
 
-def test_a_stream_goes_on_after_a_photo_that_fails(pipeline: Pipeline):
+def test_in_turn_each_item_is_there_before_the_next_batch_is_fetched():
+    fetched: list[int] = []
+
+    def batches() -> Iterator[list[int | InstantMeshError]]:
+        for number in range(3):
+            fetched.append(number)
+            yield [number]
+
+    results = finished_behind(batches(), lambda number: 10 * number, InTurn())
+    assert [(next(results), list(fetched)) for _ in range(3)] == [(0, [0]), (10, [0, 1]), (20, [0, 1, 2])]
+    with pytest.raises(ZeroDivisionError):
+        InTurn().submit(lambda: 1 / 0).result()
+
+
+def test_other_threads_work_beside_gpus_alone():
+    assert isinstance(worker_beside(torch.device("cpu")), InTurn)
+    assert isinstance(worker_beside(torch.device("cuda", 0)), ThreadPoolExecutor)
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_a_stream_goes_on_after_a_photo_that_fails(pipeline: Pipeline, threads: bool, monkeypatch: pytest.MonkeyPatch):
     """Errors stand where their photos stood; the others are what they are without them."""
+    if threads:
+        monkeypatch.setattr("instantmesh.pipeline.worker_beside", lambda _device: ThreadPoolExecutor(1))
     photos = [PHOTOS[0], "nowhere.png", torch.ones(3, 80, 80), PHOTOS[1]]
     outcomes = list(pipeline.stream(photos, seed=[1, 2, 3, 4], batch_size=2, **FEW))
     assert [type(x) for x in outcomes] == [Result, ImageError, ImageError, Result]
