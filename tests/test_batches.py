@@ -128,12 +128,8 @@ def test_a_batch_is_finished_while_the_next_one_is_fetched():
             raise EmptySurfaceError("three")
         return 10 * number
 
-    assert [str(x) for x in finished_behind(batches(), finish, ThreadPoolExecutor(1))] == [
-        "10",
-        "no photo",
-        "20",
-        "three",
-    ]
+    results = finished_behind(batches(), finish, ThreadPoolExecutor(1))
+    assert [str(x) for x in results] == ["10", "no photo", "20", "three"]
 
 
 def test_in_turn_each_item_is_there_before_the_next_batch_is_fetched():
