@@ -54,7 +54,10 @@ def make_watertight(mesh: Mesh) -> tuple[Mesh, WatertightReport]:
         InputError: the mesh encloses nothing, as a sheet does; or its faces hang together in a way that manifold3d
             refuses (of soups of random triangles 4 % are like that).
     """
-    triangles = orient(remove_degenerate(remove_duplicates(weld(Triangles.of(mesh)).compact())))
+    triangles = remove_degenerate(remove_duplicates(weld(Triangles.of(mesh)).compact()))
+    if not len(triangles.faces):
+        raise InputError("the mesh has no face with an area")
+    triangles = orient(triangles)
     loops = rim_loops(Edges.of(triangles.faces).unbalanced())
     closed = close_loops(triangles, loops)
     component = components(closed.faces, len(closed.vertices))
