@@ -21,6 +21,7 @@ SIX_VIEW_ELEVATIONS_DEG = (20.0, -10.0, 20.0, -10.0, 20.0, -10.0)
 SIX_VIEW_RADIUS = 4.0
 SIX_VIEW_FOV_DEG = 30.0
 FOUR_OF_SIX = (0, 2, 4, 5)
+PHOTO_ELEVATION_DEG = 10.0
 
 
 def look_at_origin(position: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4 4"]:
@@ -67,6 +68,12 @@ def spherical_cameras(
 def six_view_cameras(radius: float = SIX_VIEW_RADIUS) -> Cameras:
     """The six fixed views of Zero123++, in the order of the 3 x 2 picture (row-major)."""
     return spherical_cameras(SIX_VIEW_AZIMUTHS_DEG, SIX_VIEW_ELEVATIONS_DEG, radius, SIX_VIEW_FOV_DEG)
+
+
+def photo_camera() -> Cameras:
+    """The one camera under which a photo is a view of its object: in front (azimuth 0), a little above, at the six
+    views' radius and field of view. Where the photo was really taken from nobody knows."""
+    return spherical_cameras((0.0,), (PHOTO_ELEVATION_DEG,), SIX_VIEW_RADIUS, SIX_VIEW_FOV_DEG)
 
 
 def orbit_cameras(n: int, elevation_deg: float = 20.0, radius: float = 4.5, fov_deg: float = 30.0) -> Cameras:

@@ -122,12 +122,42 @@ def procedural(
     size_px: Annotated[int, typer.Option(min=16, help="Side of the pictures.")] = 64,
     first_seed: Annotated[int, typer.Option(min=0, help="Seeds from 1,000,000,000 on are kept for evaluation.")] = 0,
     slender: Annotated[int, typer.Option(min=0, help="How many of them have legs, handles and other thin parts.")] = 0,
+    assets: Annotated[
+        Path | None, typer.Option(help="3D assets to add: a folder, or a text file that lists one path a line.")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, help="How often each asset comes, differently turned and lit.")] = 4,
+    more_queries: Annotated[int, typer.Option(min=0, help="Further query views of each object.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
 ) -> None:
-    """Write procedural objects with signed distances, which the embedded model is trained on."""
+    """Write procedural objects, and 3D assets, with signed distances, which the embedded model is trained on."""
     from instantmesh.data.dataset import write_dataset
+    from instantmesh.data.model_names import find_models
 
-    write_dataset(out, objects, size_px, first_seed, workers or os.cpu_count() or 1, slender)
+    paths = []
+    if assets is not None and assets.is_dir():
+        paths = [found.path for found in find_models([assets])]
+    elif assets is not None:
+        paths = read_asset_list(assets)
+    write_dataset(
+        out, objects, size_px, first_seed, workers or os.cpu_count() or 1, slender, paths, turns, more_queries
+    )
+
+
+def read_asset_list(path: Path) -> list[Path]:
+    """The paths in a text file, one a line, relative to its folder.
+
+    Raises:
+        InputError: the file can't be read, or one of them is missing.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"can't read {path}: {error}") from error
+    found = [path.parent / line.strip() for line in lines if line.strip()]
+    missing = [str(asset) for asset in found if not asset.is_file()]
+    if missing:
+        raise InputError(f"{path} lists {len(missing)} files that don't exist, for instance {missing[0]}")
+    return found
 
 
 def _say(text: str) -> None:

@@ -148,13 +148,14 @@ def _cropped(camera: Cameras, top: float, left: float, side: float) -> Cameras:
     return Cameras(camera.camera_to_world, (crop @ camera.intrinsics.double()).to(camera.intrinsics))
 
 
-def query_camera(vertices: Array, rng: np.random.Generator) -> Cameras:
-    """The camera of a user's photograph after cutting out: azimuth 0, random elevation, distance and field of view,
-    the foreground centred at 85 % of the side.
+def query_camera(vertices: Array, rng: np.random.Generator, azimuth_deg: float = 0.0) -> Cameras:
+    """The camera of a user's photograph after cutting out: random elevation, distance and field of view, the foreground
+    centred at 85 % of the side.
 
     The crop is made by the camera (focal length and principal point), not by resampling.
     """
-    camera = spherical_cameras([0.0], [float(rng.uniform(-10, 35))], radius=float(rng.uniform(2.5, 6)), fov_deg=30.0)
+    elevation_deg, radius = float(rng.uniform(-10, 40)), float(rng.uniform(2.5, 6))
+    camera = spherical_cameras([azimuth_deg], [elevation_deg], radius, fov_deg=30.0)
     rotation, position = camera.camera_to_world[0, :3, :3].numpy(), camera.camera_to_world[0, :3, 3].numpy()
     local = (vertices - position) @ rotation
     plane = local[:, :2] / -local[:, 2:]  # x right, y up, at distance 1

@@ -55,14 +55,15 @@ def start_radiance_field(model: InstantMesh, start: str) -> None:
 
 
 def start_surface(model: InstantMesh, start: str) -> None:
-    """Fill stage 2's model from a checkpoint of its own kind, or from stage 1's as `take_radiance_field` does.
+    """Fill stage 2's model from a checkpoint of its own kind, a smaller one as `grown` makes it fit, or from stage 1's
+    as `take_radiance_field` does.
 
     Raises:
         MissingFileError: there is no such file. CheckpointError: it doesn't fit.
     """
     tensors = checkpoint_tensors(start)
     if _RADIANCE_MARK not in tensors:
-        _load_whole(model, tensors, start)
+        _load_whole(model, grown(model, tensors), start)
         return
     config = model.config
     assert isinstance(config, InstantMeshConfig)
@@ -135,6 +136,35 @@ def take_dino(model: InstantMesh, official: Mapping[str, Tensor]) -> Transfer:
     found = {name: tensor for name, tensor in official.items() if name in expected}
     hub.check_state_dict(found, {name: tuple(x.shape) for name, x in expected.items()})
     return _take(model, from_official(official, ours, dino_names("")))
+
+
+@torch.no_grad()
+def grown(model: InstantMesh, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A smaller model's tensors, made to fit a model for larger pictures, or with more encoder blocks.
+
+    Position embeddings of patches are interpolated. The additional blocks come last, and begin by passing on what
+    they get: what they would add is multiplied by zero.
+
+    Args:
+        model: with random weights; only its shapes and those of the additional blocks count.
+        tensors: under their official names. What isn't smaller is left as it is, and checked by `start_surface`.
+    """
+    result = dict(tensors)
+    for name, ours in model.official_state().items():
+        theirs = result.get(name)
+        if theirs is None and ".encoder.layer." in name:
+            result[name] = torch.zeros_like(ours) if ".output.dense." in name else ours.clone()
+        elif theirs is not None and theirs.shape != ours.shape and name.endswith("position_embeddings"):
+            result[name] = _interpolated_positions(theirs, ours.shape[1])
+    return result
+
+
+def _interpolated_positions(positions: Tensor, count: int) -> Tensor:
+    """Position embeddings (1, 1 + n^2, d) of a CLS token and n x n patches for another number of patches."""
+    side, wanted = int((positions.shape[1] - 1) ** 0.5), int((count - 1) ** 0.5)
+    grid = positions[:, 1:].transpose(1, 2).unflatten(-1, (side, side))
+    grid = torch.nn.functional.interpolate(grid, (wanted, wanted), mode="bicubic", align_corners=False)
+    return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from instantmesh.cameras import project, six_view_cameras, spherical_cameras
-from instantmesh.data.dataset import ProceduralDataset, write_dataset
+from instantmesh.data.dataset import GeometryDataset, write_dataset
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, polygon_distance, random_object
 from instantmesh.data.rendering import ObjectRenderer, query_camera
 from instantmesh.data.samples import geometry_samples
@@ -125,18 +125,18 @@ def test_mirrored_objects_look_mirrored():
 
 def test_dataset_round_trip_and_resume(tmp_path):
     with pytest.raises(InputError, match="holds no data set"):
-        ProceduralDataset.open(tmp_path)
+        GeometryDataset.open(tmp_path)
     write_dataset(tmp_path, objects=3, size_px=24, first_seed=7, workers=1)
-    data = ProceduralDataset.open(tmp_path)
+    data = GeometryDataset.open(tmp_path)
     assert data.pictures.shape == (3, 7, 24, 24, 4)
     assert data.seeds.tolist() == [7, 8, 9]
     before = data.pictures[1].copy()
-    done = np.load(tmp_path / "done.npy")
-    done[1] = False
-    np.save(tmp_path / "done.npy", done)
+    state = np.load(tmp_path / "state.npy")
+    state[1] = 0
+    np.save(tmp_path / "state.npy", state)
     with pytest.raises(InputError, match="incomplete"):
-        ProceduralDataset.open(tmp_path)
+        GeometryDataset.open(tmp_path)
     write_dataset(tmp_path, objects=3, size_px=24, first_seed=7, workers=1)
-    assert np.array_equal(ProceduralDataset.open(tmp_path).pictures[1], before)
+    assert np.array_equal(GeometryDataset.open(tmp_path).pictures[1], before)
     with pytest.raises(InputError, match="begun with 3 objects"):
         write_dataset(tmp_path, objects=4, size_px=24, first_seed=7, workers=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from instantmesh.cameras import spherical_cameras
-from instantmesh.data.dataset import ProceduralDataset, write_dataset
+from instantmesh.data.dataset import GeometryDataset, write_dataset
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.data.samples import geometry_samples
@@ -83,7 +83,7 @@ def test_objects_without_a_stride_look_the_same_from_both_sides():
 
 def test_a_data_set_may_be_slender_in_part(tmp_path):
     write_dataset(tmp_path, objects=3, size_px=16, first_seed=4, workers=1, slender=1)
-    data = ProceduralDataset.open(tmp_path)
+    data = GeometryDataset.open(tmp_path)
     assert data.seeds.tolist() == [4, 5, SLENDER_SEED + 4]
     obj = slender_object(SLENDER_SEED + 4)
     assert np.abs(obj.distance(data.points[2].astype(np.float32)) - data.distances[2].astype(np.float32)).max() < 1e-3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
-from instantmesh.data.dataset import ProceduralDataset, _row
+from instantmesh.data.dataset import GeometryDataset, _row
 from instantmesh.data.procedural import ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.data.rigs import random_cameras
@@ -14,10 +14,10 @@ from instantmesh.data.views import ObjectViews
 
 
 @pytest.fixture(scope="session")
-def small_data() -> ProceduralDataset:
-    rows = [_row(seed, 32) for seed in range(4)]
+def small_data() -> GeometryDataset:
+    rows = [_row(seed, None, 32, 2) for seed in range(4)]
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return ProceduralDataset(seeds=np.arange(4), **arrays)
+    return GeometryDataset((), np.arange(4), np.full(4, -1, np.int32), **arrays)
 
 
 @pytest.fixture(scope="session")

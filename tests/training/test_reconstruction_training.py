@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from instantmesh.cameras import camera_vector, six_view_cameras
+from instantmesh.cameras import camera_vector, photo_camera, project, six_view_cameras
 from instantmesh.config import InstantMeshConfig, read_config
+from instantmesh.data.photo_frame import into_frames
 from instantmesh.data.procedural import ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.hub import read_checkpoint
@@ -22,6 +23,7 @@ from instantmesh.training.stages.geometry import (
     rotated_camera_vectors,
 )
 from instantmesh.training.stages.rendering import RenderingConfig, RenderingSource, RenderingStage
+from instantmesh.training.transfer import grown
 
 SETTINGS = {"data": "", "loop": LoopConfig(batch_size=4, log_steps=1)}
 
@@ -39,13 +41,58 @@ def test_batches_turn_pictures_cameras_and_geometry_together(small_data, small_m
     batch = GeometrySource(small_data, config).batch(np.arange(3), np.random.default_rng(0))
     still = camera_vector(six_view_cameras())
     for index in range(3):
-        cos, sin = batch.angle[index].cos(), batch.angle[index].sin()
+        angle = batch.frames[index, 0]
+        cos, sin = angle.cos(), angle.sin()
         turn = torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        row = int((small_data.seeds == int(batch.seeds[index])).nonzero()[0][0])
+        row = int(batch.rows[index])
         points = torch.from_numpy(small_data.points[row].astype(np.float32))
         torch.testing.assert_close(batch.points[index], points @ turn.T, atol=1e-5, rtol=0)
         position = still[:, [3, 7, 11]] @ turn.T
         torch.testing.assert_close(batch.cameras[index][:, [3, 7, 11]], position, atol=1e-5, rtol=0)
+
+
+def test_photos_come_with_the_geometry_in_their_cameras_frame(small_data, small_model):
+    """What the photo shows lies where the constant camera sees the moved points: inside the silhouette, about."""
+    config = geometry(small_model, camera_noise=0.0, photo_probability=1.0)
+    batch = GeometrySource(small_data, config).batch(np.arange(4), np.random.default_rng(1))
+    assert batch.images.shape == (4, 1, 3, 32, 32)
+    torch.testing.assert_close(batch.cameras[0], camera_vector(photo_camera()))
+    for index in range(4):
+        uv, _ = project(batch.surface_points[index], photo_camera())
+        low, high = uv[0].amin(0), uv[0].amax(0)
+        size, reach = float((high - low).max()), float(batch.surface_points[index].abs().max())
+        assert size == pytest.approx(0.85, abs=0.05) or (size < 0.85 and reach == pytest.approx(0.98, abs=0.06))
+        assert float(((low + high) / 2 - 0.5).abs().max()) < 0.04
+        scale = batch.frames[index, 4]
+        distances = torch.from_numpy(small_data.distances[batch.rows[index]].astype(np.float32))
+        torch.testing.assert_close(batch.distances[index], scale * distances)
+
+
+def test_true_pictures_follow_into_a_photos_frame(small_data, small_model):
+    config = rendering(small_model).model_copy(update={"photo_probability": 1.0})
+    batch = RenderingSource(small_data, config).batch(np.arange(4), np.random.default_rng(0))
+    for k, index in enumerate(batch.rendered.tolist()):
+        truth, frame = batch.truth(k), batch.frames[index : index + 1]
+        surface = ProceduralSurface(random_object(int(small_data.seeds[batch.rows[index]])))
+        surface.vertices = into_frames(torch.from_numpy(surface.vertices)[None], frame)[0].numpy()
+        seen = ObjectRenderer(surface).views(truth.cameras, 32)
+        assert float((seen.mask - truth.mask).abs().mean()) < 2e-3
+        assert float((seen.depth - truth.depth).abs().mean()) < 2e-2
+
+
+def test_a_grown_model_starts_as_the_small_one(small_model):
+    """One more encoder block adds nothing at first; the same pictures give the same planes."""
+    torch.manual_seed(0)
+    small = InstantMesh(small_model)
+    encoder = small_model.encoder.model_copy(update={"layers": 2})
+    large = InstantMesh(small_model.model_copy(update={"encoder": encoder}))
+    large.load_official(grown(large, small.official_state()))
+    images, cameras = torch.rand(1, 6, 3, 32, 32), camera_vector(six_view_cameras())[None]
+    torch.testing.assert_close(large(images, cameras), small(images, cameras))
+    finer = small_model.encoder.model_copy(update={"trained_grid": 6})
+    wider = InstantMesh(small_model.model_copy(update={"image_size_px": 48, "encoder": finer}))
+    wider.load_official(grown(wider, small.official_state()))
+    assert wider.encoder.position_embedding.shape == (1, 37, 32)
 
 
 def test_thirds_of_a_turn_carry_the_rig_into_itself():
@@ -115,8 +162,8 @@ def test_true_pictures_are_turned_with_their_objects(small_data, small_model):
     batch = RenderingSource(small_data, config).batch(np.arange(4), np.random.default_rng(0))
     assert batch.rendered.tolist() == sorted(set(batch.rendered.tolist()))
     for k, index in enumerate(batch.rendered.tolist()):
-        truth, angle = batch.truth(k), batch.angle[index]
-        surface = ProceduralSurface(random_object(int(batch.seeds[index])))
+        truth, angle = batch.truth(k), batch.frames[index, 0]
+        surface = ProceduralSurface(random_object(int(small_data.seeds[batch.rows[index]])))
         cos, sin = float(angle.cos()), float(angle.sin())
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)
         surface.vertices = surface.vertices @ turn.T

@@ -13,9 +13,10 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from instantmesh.cameras import camera_vector, rotate_about_up, six_view_cameras
+from instantmesh.cameras import camera_vector, photo_camera, rotate_about_up, six_view_cameras
 from instantmesh.config import InstantMeshConfig
-from instantmesh.data.dataset import ProceduralDataset
+from instantmesh.data.dataset import GeometryDataset
+from instantmesh.data.photo_frame import IDENTITY_FRAME, into_frames, turn_about_up
 from instantmesh.lrm.heads import SurfaceHead
 from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.triplane import LRM_PLANE_AXES, sample_planes
@@ -23,6 +24,7 @@ from instantmesh.structures import Cameras
 from instantmesh.training.config import StageConfig
 from instantmesh.training.export import export_reconstruction
 from instantmesh.training.losses import sdf_loss, slope_loss
+from instantmesh.training.multiview_batches import on_white
 from instantmesh.training.pictures import reconstruction_pictures
 from instantmesh.training.stage import Batch, BatchSource, Stage, object_numbers
 from instantmesh.training.stages import StageKind
@@ -34,7 +36,10 @@ class GeometryConfig(StageConfig):
 
     Attributes:
         data: folder of `data.dataset`.
-        start: a checkpoint, model folder or run to start from; random weights where it is left out.
+        start: a checkpoint, model folder or run to start from; random weights where it is left out. A smaller model is
+            grown (`transfer.grown`).
+        photo_probability: how often a batch shows one photo of every object, under the constant camera that stands
+            for an unknown one (`data.photo_frame`), in place of the six views.
     """
 
     model: InstantMeshConfig
@@ -44,6 +49,7 @@ class GeometryConfig(StageConfig):
     color_weight: float = 2.0
     hue_weight: float = 20.0  # of hues beside brightness, which has most of the colours' variance and is learned alone
     slope_weight: float = 0.1
+    photo_probability: float = 0.0
     subset_probability: float = 0.15  # how often some of the six views are left out
     camera_noise: float = 0.005
     free_rotation_probability: float = 0.1  # of any angle about z; otherwise a multiple of 120 degrees
@@ -51,10 +57,15 @@ class GeometryConfig(StageConfig):
 
 @dataclass(frozen=True, eq=False)
 class GeometryBatch(Batch):
-    """Views of b objects and samples of their geometry, turned together by a random angle about z."""
+    """Views of b objects and samples of their geometry.
 
-    seeds: Int[Tensor, " b"]
-    angle: Float[Tensor, " b"]
+    Attributes:
+        rows: of the data set. frames: in which its samples and pictures are put, see `data.photo_frame`.
+        cameras: camera vectors, with noise. The others are as in `data.dataset`.
+    """
+
+    rows: Int[Tensor, " b"]
+    frames: Float[Tensor, "b 5"]
     images: Float[Tensor, "b v 3 h w"]
     cameras: Float[Tensor, "b v 16"]
     points: Float[Tensor, "b p 3"]
@@ -66,39 +77,58 @@ class GeometryBatch(Batch):
 
 
 class GeometrySource:
-    """Batches of a procedural data set, turned together with its cameras."""
+    """Batches of a data set: photos in their camera's frame, or six views, turned together with their cameras."""
 
-    def __init__(self, data: ProceduralDataset, config: GeometryConfig) -> None:
+    def __init__(self, data: GeometryDataset, config: GeometryConfig) -> None:
         self._data, self._config = data, config
 
     def batch(self, samples: NDArray[np.int64], rng: np.random.Generator) -> GeometryBatch:
-        """Views and samples of b objects; some of the six views are left out now and then."""
+        """Views and samples of b objects; all of them have the same number of views."""
         data, config = self._data, self._config
         rows = np.sort(object_numbers(samples, len(data), config.loop.seed))
+        if rng.random() < config.photo_probability:
+            pictures, vectors, frames = self._photos(rows, rng)
+        else:
+            pictures, vectors, frames = self._six_views(rows, rng)
+        noise = torch.from_numpy(rng.uniform(-1, 1, vectors.shape).astype(np.float32)) * config.camera_noise
+        scale = frames[:, 4:]
+
+        def floats(array: np.ndarray, divisor: float = 1.0) -> Tensor:
+            return torch.from_numpy(array[rows].astype(np.float32)) / divisor
+
+        return GeometryBatch(
+            torch.from_numpy(rows),
+            frames,
+            on_white(torch.from_numpy(pictures))[0],
+            vectors + noise,
+            into_frames(floats(data.points), frames),
+            floats(data.distances) * scale,
+            into_frames(floats(data.surface_points), frames),
+            floats(data.surface_distances) * scale,
+            floats(data.surface_colors, 255.0),
+            turn_about_up(floats(data.surface_normals, 127.0), frames[:, 0]),
+        )
+
+    def _photos(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Tensor, Tensor]:
+        """One of each object's query views (b, 1, s, s, 4), its camera's vector and frame."""
+        data = self._data
+        query = rng.integers(data.query_frames.shape[1], size=len(rows))
+        place = np.where(query == 0, 0, 6 + query)  # the six views stand between the first and the others
+        vector = camera_vector(photo_camera())
+        frames = torch.from_numpy(data.query_frames[rows, query])
+        return data.pictures[rows, place][:, None], vector.repeat(len(rows), 1, 1), frames
+
+    def _six_views(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Tensor, Tensor]:
+        """The six views (b, v, s, s, 4), of which some are left out now and then, camera vectors and frames."""
+        config = self._config
         angle = torch.from_numpy(_draw_angles(len(rows), config.free_rotation_probability, rng))
         views = np.arange(6)
         if rng.random() < config.subset_probability:
             views = np.sort(rng.choice(6, rng.integers(2, 6), replace=False))
-        rgba = torch.from_numpy(data.pictures[rows][:, 1 + views]).float() / 255
-        images = (rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]).permute(0, 1, 4, 2, 3)
         vectors = rotated_camera_vectors(six_view_cameras()[torch.from_numpy(views)], angle)
-        vectors = vectors + torch.from_numpy(rng.uniform(-1, 1, vectors.shape).astype(np.float32)) * config.camera_noise
-
-        def floats(array: np.ndarray, scale: float = 1.0) -> Tensor:
-            return torch.from_numpy(array[rows].astype(np.float32)) / scale
-
-        return GeometryBatch(
-            torch.from_numpy(data.seeds[rows].astype(np.int64)),
-            angle,
-            images,
-            vectors,
-            _turn(floats(data.points), angle),
-            floats(data.distances),
-            _turn(floats(data.surface_points), angle),
-            floats(data.surface_distances),
-            floats(data.surface_colors, 255.0),
-            _turn(floats(data.surface_normals, 127.0), angle),
-        )
+        frames = torch.tensor(IDENTITY_FRAME).repeat(len(rows), 1)
+        frames[:, 0] = angle
+        return self._data.pictures[rows][:, 1 + views], vectors, frames
 
 
 def _draw_angles(n: int, free_probability: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -160,14 +190,8 @@ def point_losses(
     }
 
 
-def _turn(vectors: Float[Tensor, "b p 3"], angle: Float[Tensor, " b"]) -> Float[Tensor, "b p 3"]:
-    cos, sin = angle.cos()[:, None], angle.sin()[:, None]
-    x, y, z = vectors.unbind(-1)
-    return torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1)
-
-
 def _build(config: GeometryConfig) -> tuple[Stage, BatchSource]:
-    return GeometryStage(config), GeometrySource(ProceduralDataset.open(config.data), config)
+    return GeometryStage(config), GeometrySource(GeometryDataset.open(config.data), config)
 
 
 KIND = StageKind(GeometryConfig, _build)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL
 
-from instantmesh.data.dataset import ProceduralDataset
+from instantmesh.data.dataset import GeometryDataset
 from instantmesh.errors import MissingFileError
 from instantmesh.training.multiview_batches import MultiviewSource, views_of_pictures
 from instantmesh.training.painting_networks import SmallModelConfig, small_networks, small_pipeline
@@ -46,9 +46,9 @@ class SmallPaintingStage(PaintingStage):
 
 
 def _build(config: MultiviewConfig) -> tuple[Stage, BatchSource]:
-    data = ProceduralDataset.open(config.data)
+    data = GeometryDataset.open(config.data)
     return SmallPaintingStage(config), MultiviewSource(
-        views_of_pictures(data.pictures),
+        views_of_pictures(data.pictures[:, :7]),
         len(data),
         config.loop.seed,
         config.condition_size_px,

@@ -14,10 +14,8 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
 from instantmesh.cameras import rotate_about_up, spherical_cameras
-from instantmesh.data.dataset import ProceduralDataset
-from instantmesh.data.procedural import ProceduralSurface
+from instantmesh.data.dataset import GeometryDataset
 from instantmesh.data.rendering import ObjectRenderer
-from instantmesh.data.slender import object_of_seed
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import EmptySurfaceError
 from instantmesh.lrm.heads import SurfaceField, SurfaceHead
@@ -75,17 +73,17 @@ class RenderingBatch(GeometryBatch):
 
 
 class RenderingSource:
-    """Batches of a procedural data set; true pictures are cast as they are needed."""
+    """Batches of a data set with exact geometry; true pictures are cast as they are needed."""
 
-    def __init__(self, data: ProceduralDataset, config: RenderingConfig) -> None:
-        self._points, self._config = GeometrySource(data, config), config
+    def __init__(self, data: GeometryDataset, config: RenderingConfig) -> None:
+        self._data, self._points, self._config = data, GeometrySource(data, config), config
 
     def batch(self, samples: NDArray[np.int64], rng: np.random.Generator) -> RenderingBatch:
         """As in `GeometrySource`, with pictures from random sides of some objects."""
         points = self._points.batch(samples, rng)
         count = min(self._config.rendered_objects, len(samples))
         rendered = np.sort(rng.choice(len(samples), count, replace=False))
-        truths = [self._pictures(int(points.seeds[i]), points.angle[i], rng) for i in rendered]
+        truths = [self._pictures(int(points.rows[i]), points.frames[i], rng) for i in rendered]
         return RenderingBatch(
             **vars(points),
             rendered=torch.from_numpy(rendered),
@@ -97,12 +95,12 @@ class RenderingSource:
             intrinsics=torch.stack([truth.cameras.intrinsics for truth in truths]),
         )
 
-    def _pictures(self, seed: int, angle: Float[Tensor, ""], rng: np.random.Generator) -> ObjectViews:
+    def _pictures(self, row: int, frame: Float[Tensor, " 5"], rng: np.random.Generator) -> ObjectViews:
         config = self._config
         azimuth, elevation = rng.uniform(0, 360, config.views), rng.uniform(-30, 60, config.views)
         cameras = spherical_cameras(azimuth.tolist(), elevation.tolist(), radius=4.0, fov_deg=config.fov_deg)
-        truth = ObjectRenderer(ProceduralSurface(object_of_seed(seed))).views(cameras, config.picture_size_px)
-        return _turned(truth, angle)
+        surface, two_sided = self._data.surface(row)
+        return _in_frame(ObjectRenderer(surface, two_sided).views(cameras, config.picture_size_px), frame)
 
 
 class RenderingStage(GeometryStage):
@@ -138,16 +136,19 @@ class RenderingStage(GeometryStage):
         return surface_losses(field, surface, truth, self._perceptual, self.config)
 
 
-def _turned(truth: ObjectViews, angle: Float[Tensor, ""]) -> ObjectViews:
-    """Cameras and world-space normals turn with the object."""
+def _in_frame(truth: ObjectViews, frame: Float[Tensor, " 5"]) -> ObjectViews:
+    """Cameras, world-space normals and depths go with the object into its frame."""
+    angle, centre, scale = frame[0], frame[1:4], frame[4]
     x, y, z = truth.normal.unbind(1)
     normal = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y, z], dim=1)
     cameras = rotate_about_up(truth.cameras, angle.expand(len(truth)))
-    return ObjectViews(truth.images, truth.mask, truth.depth, normal, cameras)
+    poses = cameras.camera_to_world.clone()
+    poses[:, :3, 3] = scale * (poses[:, :3, 3] - centre)
+    return ObjectViews(truth.images, truth.mask, scale * truth.depth, normal, Cameras(poses, cameras.intrinsics))
 
 
 def _build(config: RenderingConfig) -> tuple[Stage, BatchSource]:
-    return RenderingStage(config), RenderingSource(ProceduralDataset.open(config.data), config)
+    return RenderingStage(config), RenderingSource(GeometryDataset.open(config.data), config)
 
 
 KIND = StageKind(RenderingConfig, _build)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from instantmesh.data.dataset import ProceduralDataset
+from instantmesh.data.dataset import GeometryDataset
 from instantmesh.multiview.latent_space import (
     LATENT_SCALE,
     LATENT_SHIFT,
@@ -201,7 +201,7 @@ def _rescale_latents(vae: AutoencoderKL, scale: Float[Tensor, " c"], shift: Floa
 
 
 def _build(config: VaeConfig) -> tuple[Stage, BatchSource]:
-    pictures = ProceduralDataset.open(config.data).pictures
+    pictures = GeometryDataset.open(config.data).pictures[:, :7]
     return VaeStage(config, pictures[:_MOMENT_OBJECTS]), VaeSource(pictures, config)
 
 
