@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from instantmesh.reconstruction import Reconstructor
 from speed import give_surface, random_model
 from trimesh.creation import icosphere, torus
 
@@ -35,8 +36,7 @@ from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
 from instantmesh.files.atomic import write_bytes
 from instantmesh.mesh.simplify import ColorField
-from instantmesh.pipeline import Pipeline
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.structures import Mesh, Views
 from instantmesh.texture.bake import bake
 

@@ -42,12 +42,12 @@ from instantmesh.evaluation.geometry_metrics import geometry_scores
 from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
 from instantmesh.hub import asset_folder
-from instantmesh.loading import build
-from instantmesh.memory import arrange
-from instantmesh.multiview.generator import EXACT_STEPS, FAST_STEPS, Zero123PlusGenerator
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
-from instantmesh.pipeline import Pipeline
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.multiview.zero123plus_generator import DEFAULT_STEPS, FAST_STEPS, Zero123PlusGenerator
+from instantmesh.pipeline.loading import build
+from instantmesh.pipeline.offloading import place_networks
+from instantmesh.pipeline.pipeline import Pipeline
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.structures import Mesh, Views
 
 OUT = Path(__file__).parent / "results" / "gpu.json"
@@ -174,7 +174,7 @@ def waits(stage: Callable[[], Any]) -> int:
     return sum("synchronizing" in str(warning.message) for warning in caught)
 
 
-def painting_rows(report: Report, generator: Zero123PlusGenerator, steps: int, rates: Rates, floors: bool) -> None:
+def sampling_rows(report: Report, generator: Zero123PlusGenerator, steps: int, rates: Rates, floors: bool) -> None:
     """Photo to six views: exact and fast, plain and compiled."""
     device = generator.pipeline.device
     photo = torch.rand(3, 320, 320)
@@ -184,12 +184,13 @@ def painting_rows(report: Report, generator: Zero123PlusGenerator, steps: int, r
         for mode, count, fast in (("exact", steps, False), ("fast", min(steps, FAST_STEPS), True)):
             floor = None if step is None or fast else step * count  # the fast mode makes fewer passes a step
 
-            def paint(count: int = count, fast: bool = fast) -> Views:
-                return generator.generate(photo, steps=count, fast=fast, generator=torch.Generator().manual_seed(0))
+            def sample(count: int = count, fast: bool = fast) -> list[Views]:
+                generators = [torch.Generator().manual_seed(0)]
+                return generator.generate([photo], steps=count, fast=fast, generators=generators)
 
             report.row(
                 f"six views, {mode}, {count} steps{label}",
-                lambda paint=paint, floor=floor: timed(paint, device, CHAIN_REPEATS, floor),
+                lambda sample=sample, floor=floor: timed(sample, device, CHAIN_REPEATS, floor),
             )
 
     rows("")
@@ -204,7 +205,7 @@ def whole_chain(generator: Zero123PlusGenerator, name: str) -> Pipeline:
         model = build(config_of(name)).requires_grad_(False).eval()
     reconstructor = Reconstructor(model, torch.bfloat16 if device.type == "cuda" else torch.float32)
     pipeline = Pipeline(generator, reconstructor)
-    give_surface(model, reconstructor.encode(pipeline.generate_views(PHOTO, seed=0, steps=1)))
+    give_surface(model, reconstructor.encode(pipeline.generate_views(pipeline.prepare(PHOTO), seed=0, steps=1)))
     return pipeline
 
 
@@ -216,7 +217,7 @@ def memory_rows(report: Report, pipeline: Pipeline, device: torch.device, steps:
     for mode in ("low", "minimal"):
         for network in networks:
             torch.nn.Module.to(network, "cpu")
-        arrange(stages, device, mode)
+        place_networks(stages, device, mode)
         report.row(
             f"photo to mesh, fast, memory={mode!r}",
             lambda: timed(lambda: pipeline(PHOTO, seed=0, fast=True, steps=steps), device, CHAIN_REPEATS),
@@ -247,9 +248,7 @@ def throughput(pipeline: Pipeline, photos: int, steps: int, on_gpu: bool) -> dic
         start = time.perf_counter()
         outcomes = pipeline.stream([PHOTO] * photos, seed=0, fast=True, steps=steps, batch_size=BATCH_SIZE)
         for number, outcome in enumerate(outcomes):
-            if isinstance(outcome, Exception):
-                raise outcome
-            outcome.mesh.save(Path(folder) / f"{number}.glb")
+            outcome.unwrap().mesh.save(Path(folder) / f"{number}.glb")
         taken = time.perf_counter() - start
     return {"photos": photos, "batch_size": BATCH_SIZE, "seconds_per_photo": round(taken / photos, 3)} | busy.share
 
@@ -286,7 +285,7 @@ def main() -> None:
     device = torch.device(arguments.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         sys.exit("error: there is no GPU here; --small --device cpu tries the command")
-    small, steps = arguments.small, 2 if arguments.small else EXACT_STEPS
+    small, steps = arguments.small, 2 if arguments.small else DEFAULT_STEPS
     dtype = torch.float16 if device.type == "cuda" else torch.float32
     types = (torch.float32, torch.bfloat16, torch.float16)
     rates = {kind: measured_rates(device, kind, 256 if small else None) for kind in types}
@@ -310,7 +309,7 @@ def main() -> None:
     chain = whole_chain(generator, "tiny" if small else WHOLE_CHAIN)
     if device.type == "cuda":
         report.part("memory modes", lambda: memory_rows(report, chain, device, fast_steps))
-    report.part("six views", lambda: painting_rows(report, generator, steps, rates[dtype], floors=not small))
+    report.part("six views", lambda: sampling_rows(report, generator, steps, rates[dtype], floors=not small))
     report.part("photo to textured GLB", lambda: chain_rows(report, chain, device, steps))
     photos = BATCH_SIZE + 1 if small else PHOTOS
     report.row("a list of photos", lambda: throughput(chain, photos, fast_steps, device.type == "cuda"))

@@ -24,8 +24,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from instantmesh.loading import build
 from instantmesh.multiview.reference_attention import install_reference_attention, predict_with_reference
+from instantmesh.pipeline.loading import build
 
 OUT = Path(__file__).parent / "results" / "memory.json"
 MODELS = ("instant-mesh-large", "instant-mesh-base", "instant-nerf-large", "triposr", "openlrm-mix-large-1.1")

@@ -21,16 +21,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from instantmesh.cameras import rays
-from instantmesh.config import InstantMeshConfig
 from instantmesh.evaluation.mesh_matching import same_mesh
 from instantmesh.lrm.heads import RadianceField, SurfaceField, activate_density
-from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.render.volume import box_limits, render_field, stratified
 from instantmesh.structures import Cameras
 from instantmesh.surface.extraction import extract_flexicubes, grid_axis
 from instantmesh.surface.flexicubes import flexicubes, normalise_weights
 from instantmesh.surface.grid import cube_corners, surface_cubes
 from instantmesh.surface.marching_cubes import extract_isosurface
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training.losses import sign_change_entropy
 
 VALUE_TOLERANCE = 1e-4  # tokens, planes, colours, densities

@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from instantmesh.multiview import zero123plus
-from instantmesh.multiview.draws import Draws
 from instantmesh.multiview.latent_space import encode_painted
+from instantmesh.multiview.noise import NoiseSource
 from instantmesh.multiview.pretrained import processor_class
 from instantmesh.multiview.reference_attention import predict_with_reference
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline, on_white
@@ -60,7 +60,7 @@ def reference_pipeline(folder: Path, expected: dict[str, Tensor]) -> Zero123Plus
     return pipeline
 
 
-class FixedDraws(Draws):
+class FixedNoise(NoiseSource):
     """The references' draws: the VAE's modes, given latents, one reference noise, no ancestral noise."""
 
     def __init__(self, expected: dict[str, Tensor]) -> None:
@@ -92,7 +92,7 @@ def compare(folder: Path) -> Iterator[tuple[str, Tensor, Tensor, float | None]]:
     prompt = pipeline.encode_prompt([picture])
     yield "pipe.image_embeds", prompt[1] - prompt[0], expected["pipe.image_embeds"] * ramping, None
     conditions = torch.cat([expected["pipe.negative_cond_lat"], expected["pipe.cond_lat"]])
-    yield "pipe.condition", pipeline.encode_condition([picture], FixedDraws(expected)), conditions, None
+    yield "pipe.condition", pipeline.encode_condition([picture], FixedNoise(expected)), conditions, None
     yield "pipe.images", _sample(pipeline, picture, expected), expected["pipe.images"], None
 
 
@@ -121,7 +121,7 @@ def _sample(pipeline: Zero123PlusPipeline, picture: Image.Image, expected: dict[
     pictured = expected["pipe.image_embeds"] * expected["pipe.ramping_coefficients"][:, None]
     prompt = torch.cat([expected["pipe.negative_prompt_embeds"], expected["pipe.prompt_embeds"] + pictured])
     with (
-        patch.object(zero123plus, "Draws", lambda generators: FixedDraws(expected)),
+        patch.object(zero123plus, "NoiseSource", lambda generators: FixedNoise(expected)),
         patch.object(pipeline, "encode_prompt", lambda pictures: prompt),
         patch.object(scheduling_euler_ancestral_discrete, "randn_tensor", lambda shape, **_: torch.zeros(shape)),
     ):

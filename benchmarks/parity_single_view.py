@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from instantmesh.cameras import intrinsics_from_fov, rays, spherical_cameras
-from instantmesh.config import OpenLRMConfig, TriplaneConfig, TripoSRConfig, ViTConfig
+from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.lrm.heads import RadianceField
 from instantmesh.lrm.model import ReconstructionModel
-from instantmesh.lrm.openlrm import OpenLRM
-from instantmesh.lrm.triposr import TripoSR
 from instantmesh.render.even_volume import render_rays_evenly
+from instantmesh.systems.openlrm import OpenLRM, OpenLRMConfig
+from instantmesh.systems.triposr import TripoSR, TripoSRConfig
 
 ELEVATION_DEG, DISTANCE, FOV_DEG = 10.0, 1.9, 40.0  # of the references' pictures
 

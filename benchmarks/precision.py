@@ -25,8 +25,8 @@ from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
 from instantmesh.mesh.nearest import NearestSurface
 from instantmesh.mesh.triangles import Triangles
-from instantmesh.pipeline import Pipeline
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.pipeline.pipeline import Pipeline
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.structures import Mesh, Views
 
 SIZE_PX = 64

@@ -144,7 +144,7 @@ def load_chain(model: str) -> Chain | None:
     """The pipeline of that name or folder; None for "none"."""
     if model == "none":
         return None
-    from instantmesh.pipeline import Pipeline
+    from instantmesh.pipeline.pipeline import Pipeline
 
     return Pipeline.from_pretrained(model)
 

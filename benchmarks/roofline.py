@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from instantmesh.config import InstantMeshConfig, ReconstructionConfig, read_config
+from instantmesh.config import ReconstructionConfig, read_config
 from instantmesh.evaluation.report import machine
 from instantmesh.hub import asset_folder
-from instantmesh.loading import build, named_config
 from instantmesh.lrm.heads import SurfaceField
+from instantmesh.pipeline.loading import build, named_config
 from instantmesh.surface.extraction import grid_axis
+from instantmesh.systems.instantmesh import InstantMeshConfig
 
 MULTIVIEW = "multiview"
 UNET_SIZES: dict[str, Any] = {

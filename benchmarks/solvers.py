@@ -29,7 +29,7 @@ from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, 
 from instantmesh.evaluation.report import machine
 from instantmesh.files.pictures import to_pil, untile
 from instantmesh.images import prepare
-from instantmesh.pipeline import Pipeline
+from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.structures import Views
 
 MODES: dict[str, dict[str, Any]] = {

@@ -36,17 +36,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from instantmesh.cameras import six_view_cameras
-from instantmesh.config import InstantMeshConfig
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.evaluation.report import machine
-from instantmesh.loading import build
 from instantmesh.lrm.heads import RadianceField, SurfaceField, SurfaceHead
 from instantmesh.lrm.model import ReconstructionModel
-from instantmesh.pipeline import Pipeline
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.pipeline.loading import build
+from instantmesh.pipeline.pipeline import Pipeline
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.structures import Views
 from instantmesh.surface.extraction import grid_axis
 from instantmesh.surface.grid import surface_cubes
+from instantmesh.systems.instantmesh import InstantMeshConfig
 
 SURFACE_CUBES = 25_000  # of 128^3: what the released InstantMesh's baseline extracted
 DENSITY_CUBES = 146_000  # of 256^3: half as many as the faces of the released TripoSR's baseline
@@ -134,7 +134,7 @@ def random_model(name: str) -> tuple[ReconstructionModel, Tensor, Tensor | None]
     torch.manual_seed(0)
     model = build(config_of(name)).requires_grad_(False).eval()
     size, cameras = model.config.image_size_px, None if model.single_view else six_view_cameras()
-    numbers = model.camera_numbers(cameras)
+    numbers = model.camera_conditioning(cameras)
     images = torch.rand(1, 1 if cameras is None else len(cameras), 3, size, size)
     return model, images, None if numbers is None else numbers[None]
 

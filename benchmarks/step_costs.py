@@ -14,14 +14,13 @@ from roofline import flop_counter
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from instantmesh.config import InstantMeshConfig
 from instantmesh.data.procedural import ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.data.rigs import random_cameras
 from instantmesh.lrm.heads import SurfaceField, SurfaceHead
-from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.surface.extraction import grid_axis
 from instantmesh.surface.grid import surface_cubes
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training.stages.mesh import MeshConfig, MeshStage
 from instantmesh.training.stages.nerf import NerfConfig, NerfStage
 

@@ -33,7 +33,7 @@ from instantmesh import Mesh, clean
 from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
 from instantmesh.mesh.triangles import Triangles
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.texture.bake import bake
 from instantmesh.texture.charts import flattened
 from instantmesh.texture.packing import packed

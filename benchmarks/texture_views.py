@@ -35,7 +35,7 @@ from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import load_mesh_in_world
 from instantmesh.files.atomic import write_bytes
 from instantmesh.files.pictures import write_picture
-from instantmesh.pipeline import Pipeline
+from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.structures import Mesh, Views
 from instantmesh.texture.view_colors import blend
 

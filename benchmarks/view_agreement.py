@@ -25,7 +25,7 @@ from instantmesh.evaluation.protocol import true_views
 from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
 from instantmesh.files.atomic import write_bytes
-from instantmesh.pipeline import Pipeline
+from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.render.agreement import ViewAgreement, view_agreement
 from instantmesh.structures import Views
 

@@ -19,8 +19,8 @@ from instantmesh.mesh.reading import read_mesh
 from instantmesh.mesh.report import MeshReport, report
 from instantmesh.mesh.simplify import SimplifyReport, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
-from instantmesh.pipeline import Pipeline
-from instantmesh.result import Result
+from instantmesh.pipeline.pipeline import Pipeline
+from instantmesh.pipeline.result import Result
 from instantmesh.structures import Cameras, Mesh, Texture, Views
 from instantmesh.texture.bake import TextureReport, bake
 

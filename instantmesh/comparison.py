@@ -16,7 +16,7 @@ from instantmesh.hub import MODELS
 from instantmesh.images import open_image
 from instantmesh.images.cutout import Background
 from instantmesh.images.reading import ImageSource
-from instantmesh.pipeline import Pipeline
+from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.render.preview import preview_sheet
 
 _TILE_PX = 160

@@ -57,44 +57,6 @@ class ReconstructionConfig(StrictModel):
     density_threshold: PositiveFloat
 
 
-class InstantMeshConfig(ReconstructionConfig):
-    """A sparse-view model of InstantMesh."""
-
-    representation: Literal["mesh", "nerf"]
-    image_size_px: PositiveInt = 320
-    encoder: ViTConfig = ViTConfig()
-    triplane: TriplaneConfig = TriplaneConfig()
-    samples_per_ray: PositiveInt = 96
-    grid_resolution: PositiveInt = 128
-    grid_scale: PositiveFloat = 2.1
-    density_threshold: PositiveFloat = 10.0
-
-
-class TripoSRConfig(ReconstructionConfig):
-    """A single-view model of TripoSR; the defaults are the released one."""
-
-    image_size_px: PositiveInt = 512
-    encoder: ViTConfig = ViTConfig(camera_modulation=False)
-    triplane: TriplaneConfig = TriplaneConfig(layers=16)
-    head_hidden: PositiveInt = 64
-    head_layers: PositiveInt = 9  # hidden ones
-    density_bias: float = -1.0
-    samples_per_ray: PositiveInt = 128
-    grid_resolution: PositiveInt = 256
-    grid_scale: PositiveFloat = 1.74
-    density_threshold: PositiveFloat = 25.0
-
-
-class OpenLRMConfig(ReconstructionConfig):
-    """A single-view model of OpenLRM 1.1."""
-
-    camera_size: PositiveInt = 1024  # of the embedded camera that modulates the triplane transformer
-    samples_per_ray: PositiveInt = 96
-    grid_resolution: PositiveInt = 256
-    grid_scale: PositiveFloat = 2.0
-    density_threshold: PositiveFloat = 3.0
-
-
 Config = TypeVar("Config", bound=BaseModel)
 
 

@@ -2,7 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from typing_extensions import Unpack
 
 from instantmesh.mesh.clean import CleanReport, check_share, clean
 from instantmesh.mesh.simplify import ColorField, SimplifyReport, check_target, simplify
@@ -17,24 +20,44 @@ Step = CleanReport | SimplifyReport | WatertightReport | TextureReport
 _A_PART = 0.01  # a dropped component with this share of the main one's area may have been meant
 
 
+class FinishingOptions(TypedDict, total=False):
+    """How a mesh is to be finished.
+
+    Attributes:
+        min_component_area: loose parts stay if they have at least this share of the largest one's area: 1 keeps the
+            largest alone, 0 all.
+        largest_hole: holes up to this share of the bounding box's diagonal are closed.
+        target_faces: how many faces are wanted, 4 or more; None keeps all.
+        allow_quality_loss: go on simplifying where the shape would suffer, see `simplify`.
+        watertight: make it a solid for printing, see `make_watertight`. It may take a few faces more.
+        texture_size: side in texels of the texture that the mesh gets, see `bake`; None gives none.
+    """
+
+    min_component_area: float
+    largest_hole: float
+    target_faces: int | None
+    allow_quality_loss: bool
+    watertight: bool
+    texture_size: int | None
+
+
 @dataclass(frozen=True)
 class Finishing:
-    """How a mesh is to be finished: arguments of `finish` of the same names, and whether views are to be used.
+    """Checked `FinishingOptions`, with their defaults.
 
     Raises:
         InputError: what can't be done, found before a mesh is made.
     """
 
-    keep_components: float = 1.0
+    min_component_area: float = 1.0
     largest_hole: float = 0.1
     target_faces: int | None = None
-    below_floor: bool = False
+    allow_quality_loss: bool = False
     watertight: bool = False
     texture_size: int | None = None
-    blend_views: bool = True
 
     def __post_init__(self) -> None:
-        check_share("keep_components", self.keep_components)
+        check_share("min_component_area", self.min_component_area)
         check_share("largest_hole", self.largest_hole)
         if self.target_faces is not None:
             check_target(self.target_faces)
@@ -61,68 +84,66 @@ class Finished:
 def finish(
     mesh: Mesh,
     *,
-    keep_components: float = 1.0,
-    largest_hole: float = 0.1,
-    target_faces: int | None = None,
-    below_floor: bool = False,
-    watertight: bool = False,
-    texture_size: int | None = None,
     color_field: ColorField | None = None,
     views: Views | None = None,
     callback: Callable[[int, int], None] | None = None,
+    **options: Unpack[FinishingOptions],
 ) -> Finished:
     """Clean a mesh, then simplify it, make it watertight and texture it, as far as asked to.
 
     Args:
-        mesh: as it came out of the surface extraction, or any other. Its own texture is read for the new one.
-        keep_components, largest_hole: as in `clean`.
-        target_faces, below_floor: as in `simplify`; None keeps all faces.
-        watertight: make it a solid for printing, see `make_watertight`. It may take a few faces more.
-        texture_size: side in texels of the texture that the mesh gets, see `texture.bake`; None gives none, unless the
-            mesh came with one: then the new one is as large.
+        mesh: as it came out of the surface extraction, or any other. Its own texture is read for the new one, which is
+            as large unless another `texture_size` is given.
         color_field: sRGB colours (p, 3) at points (p, 3), for new vertices and texels; without it they are the mesh's.
-        views: pictures of the object whose detail goes into the texture where they see it well.
+        views: images of the object whose detail goes into the texture where they see it well.
         callback: called while the texture is filled, with (texels done, texels in all).
+        options: see `FinishingOptions`.
 
     Raises:
-        InputError: as in `clean`, `simplify`, `make_watertight` and `bake`.
+        InputError: an option that can't be; or as in `clean`, `simplify`, `make_watertight` and `bake`.
+
+    Example:
+        >>> done = instantmesh.finish(instantmesh.read_mesh("any.glb"), target_faces=4000, texture_size=1024)
+        >>> done.mesh.save("small.glb")
     """
-    if texture_size is None and mesh.texture is not None:
-        texture_size = max(mesh.texture.image.shape[1:])
-    wishes = Finishing(keep_components, largest_hole, target_faces, below_floor, watertight, texture_size)
-    return finish_as(wishes, mesh, color_field, views, callback)
+    finishing = Finishing(**options)
+    if finishing.texture_size is None and mesh.texture is not None:
+        finishing = replace(finishing, texture_size=max(mesh.texture.image.shape[1:]))
+    return finish_as(finishing, mesh, color_field, views, callback)
 
 
 def finish_as(
-    wishes: Finishing,
+    finishing: Finishing,
     mesh: Mesh,
     color_field: ColorField | None = None,
     views: Views | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Finished:
-    """`finish` with wishes that have been checked."""
+    """`finish` with checked options."""
     original = mesh
-    mesh, cleaned = clean(mesh, keep_components=wishes.keep_components, largest_hole=wishes.largest_hole)
+    mesh, cleaned = clean(mesh, keep_components=finishing.min_component_area, largest_hole=finishing.largest_hole)
     steps: list[Step] = [cleaned]
     if cleaned.dropped_share >= _A_PART:
         _log.warning(
-            "dropped a loose part with %.1f%% of the main part's area; pass keep_components=%.2g to keep it",
+            "dropped a loose part with %.1f%% of the main part's area; pass min_component_area=%.2g to keep it",
             100 * cleaned.dropped_share,
             0.9 * cleaned.dropped_share,
         )
-    if wishes.target_faces is not None:
-        mesh, simplified = simplify(mesh, wishes.target_faces, color_field=color_field, below_floor=wishes.below_floor)
+    if finishing.target_faces is not None:
+        mesh, simplified = simplify(
+            mesh, finishing.target_faces, color_field=color_field, below_floor=finishing.allow_quality_loss
+        )
         steps.append(simplified)
-    if wishes.watertight:
+    if finishing.watertight:
         mesh, solid = make_watertight(mesh)
         steps.append(solid)
-    if wishes.texture_size is not None:
+    if finishing.texture_size is not None:
         mesh, textured = bake(
             mesh,
             original,
-            wishes.texture_size,
+            finishing.texture_size,
             color_field=color_field,
-            views=views if wishes.blend_views else None,
+            views=views,
             callback=callback,
         )
         steps.append(textured)

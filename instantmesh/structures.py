@@ -119,6 +119,18 @@ class Views:
     def __getitem__(self, index: slice | list[int] | Tensor) -> "Views":
         return Views(self.images[index], None if self.cameras is None else self.cameras[index])
 
+    def at_camera_distance(self, factor: float) -> "Views":
+        """The same images, with the cameras' distance from the origin multiplied.
+
+        Raises:
+            CameraError: these views have no cameras, and `factor` isn't 1.
+        """
+        if factor == 1:
+            return self
+        pose = self.known_cameras.camera_to_world.clone()
+        pose[:, :3, 3] *= factor
+        return Views(self.images, Cameras(pose, self.known_cameras.intrinsics))
+
     @property
     def known_cameras(self) -> Cameras:
         """The cameras.

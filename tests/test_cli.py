@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from instantmesh import cli
 from instantmesh.cameras import six_view_cameras, spherical_cameras
+from instantmesh.cli import files
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.structures import Views
@@ -37,7 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *ar
     return int(stop.value.code or 0), printed.out + printed.err
 
 
-def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, capsys):
+def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, capsys, caplog):
     (photos / "bad.png").write_bytes(b"not a picture")
     out = tmp_path / "out"
     arguments = ("generate", photos, "-o", out, "--model", "tiny", "--seed", 1, "--steps", 2, "--device", "cpu")
@@ -45,6 +46,7 @@ def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, cap
     assert code == 2
     assert "bad.png" in text
     assert "1 of 3 photos failed" in text
+    assert caplog.text.count("cleaned:") == 2  # what finishing did to each mesh is said
     made = sorted(path.name for path in out.iterdir())
     assert made == sorted(f"photo{i}{end}" for i in (6, 8) for end in (".glb", "_views.png", "_preview.png"))
     (photos / "bad.png").unlink()
@@ -64,7 +66,7 @@ def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, cap
 def test_pictures_that_generate_made_are_no_photos(tmp_path):
     for name in ("a.png", "a_views.png", "a_preview.png", "b_views.png", "a.glb"):
         (tmp_path / name).touch()
-    assert [path.name for path in cli._pictures([tmp_path, tmp_path / "a.png"])] == ["a.png", "b_views.png"]
+    assert [path.name for path in files.find_photos([tmp_path, tmp_path / "a.png"])] == ["a.png", "b_views.png"]
 
 
 def test_finish_keeps_size_and_place_unless_told(tmp_path, monkeypatch, capsys):
@@ -104,7 +106,7 @@ def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):
     assert 0 < (tmp_path / "coarse" / "views.obj").stat().st_size < len(first) / 2
     code, _ = run(
         monkeypatch, capsys, "reconstruct", tmp_path / "views.png", "-o", tmp_path / "small", "-m", "tiny",
-        "--format", "obj", "--device", "cpu", "--target-faces", 500, "--keep-components", 0.1, "--watertight",
+        "--format", "obj", "--device", "cpu", "--target-faces", 500, "--min-component-area", 0.1, "--watertight",
     )  # fmt: skip
     assert code == 0
     faces = [line for line in (tmp_path / "small" / "views.obj").read_text().splitlines() if line.startswith("f ")]
@@ -168,12 +170,12 @@ def test_models_lists_licences_and_sources():
         (("generate", "nowhere.png", "--model", "tiny"), "nowhere.png"),
         (("generate", "PHOTO", "--model", "tinny"), "did you mean tiny"),
         (("generate", "PHOTO", "--model", "instant-mesh-base", "--local-files-only"), "instant_mesh_base.ckpt"),
-        (("generate", "EMPTY", "--model", "tiny"), "holds no pictures"),
+        (("generate", "EMPTY", "--model", "tiny"), "holds no images"),
         (("reconstruct", "PHOTO", "--model", "tiny"), "3 high"),
         (("generate", "PHOTO", "--model", "tiny", "--device", "quantum"), "device"),
         (("generate", "PHOTO", "--model", "tiny", "--format", "docx"), "docx"),
         (("generate", "PHOTO", "--model", "tiny", "--target-faces", 3), "target-faces"),
-        (("generate", "PHOTO", "--model", "tiny", "--keep-components", 7), "keep-components"),
+        (("generate", "PHOTO", "--model", "tiny", "--min-component-area", 7), "min-component-area"),
         (("compare", "nowhere.png", "--models", "tiny"), "nowhere.png"),
         (("compare", "PHOTO", "--models", " , "), "names no model"),
     ],

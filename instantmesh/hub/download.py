@@ -74,6 +74,34 @@ def fetch_part(part: Part, cache_dir: CacheDir = None, local_files_only: bool = 
     return fetch_files(part.repo, [file.path for file in part.files], cache_dir, local_files_only)
 
 
+def fetch_snapshot(
+    repo: str,
+    patterns: Sequence[str],
+    skipped: Sequence[str] = (),
+    cache_dir: CacheDir = None,
+    local_files_only: bool = False,
+) -> Path:
+    """The folder of a repository's files that match `patterns` and none of `skipped`, downloaded if need be.
+
+    Raises:
+        MissingFileError: not here and not to be had; the cause is chained.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                repo,
+                cache_dir=None if cache_dir is None else Path(cache_dir),
+                allow_patterns=list(patterns),
+                ignore_patterns=list(skipped),
+                local_files_only=local_files_only,
+            )
+        )
+    except Exception as error:  # networks, proxies, gates and full disks fail each in their own way
+        raise MissingFileError(f"{repo!r} is no local folder and can't be downloaded ({error})") from error
+
+
 def is_cached(model: Model, cache_dir: CacheDir = None) -> bool:
     """Whether all files of `model` are on this machine, so that it loads without a network."""
     for part in model.parts:

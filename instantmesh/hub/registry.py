@@ -8,7 +8,6 @@ from typing import Literal
 from instantmesh.errors import UnknownModelError
 
 Role = Literal["embedded", "reconstruction", "unet", "diffusion"]
-System = Literal["instantmesh", "triposr", "openlrm"]
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,14 @@ class Model:
     Attributes:
         name: as users type it; its configuration is configs/model/<name>.yaml.
         description: one line.
-        system: whose code reads its reconstruction weights.
+        system: name of the reconstruction system, see `instantmesh.systems`.
         parts: what it is made of.
         fingerprint: shapes of tensors that tell its reconstruction weights from every other model's.
     """
 
     name: str
     description: str
-    system: System
+    system: str
     parts: tuple[Part, ...]
     fingerprint: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.lrm.official import Names, from_official, official_shapes, to_official
 from instantmesh.lrm.transformer import LRMTransformer, TripoSRTransformer
 from instantmesh.lrm.vit import ViT
-from instantmesh.structures import Cameras
+from instantmesh.structures import Cameras, Views
 
 
 class ReconstructionModel(nn.Module, ABC):
@@ -24,7 +24,7 @@ class ReconstructionModel(nn.Module, ABC):
         system: what messages call it.
         official_names: how the official checkpoint calls our tensors, see `lrm.official`.
         unused_official: starts of names in official checkpoints that the model has no use for.
-        single_view: whether it takes one view only.
+        single_view: whether it takes one view only, the photo.
         background: grey level that its pictures were composited on, in [0, 1].
     """
 
@@ -37,6 +37,20 @@ class ReconstructionModel(nn.Module, ABC):
     single_view: ClassVar[bool] = True
     background: ClassVar[float] = 1.0
 
+    @property
+    def takes_photo(self) -> bool:
+        """Whether the photo itself is a view, see `photo_view`."""
+        return self.single_view
+
+    @property
+    def takes_generated_views(self) -> bool:
+        """Whether it reconstructs from the views of a multiview generator."""
+        return not self.single_view
+
+    def photo_view(self, image: Float[Tensor, "3 s s"]) -> Views:
+        """The photo as a view, with the camera that the system knows it by, if it needs one."""
+        return Views(image[None])
+
     def forward(
         self, images: Float[Tensor, "b v 3 h w"], cameras: Float[Tensor, "b v 16"] | None = None
     ) -> Float[Tensor, "b 3 c high high"]:
@@ -44,7 +58,7 @@ class ReconstructionModel(nn.Module, ABC):
 
         Args:
             images: RGB in [0, 1] on `background`, at the configuration's picture size.
-            cameras: from `camera_numbers`; None for systems that use none.
+            cameras: from `camera_conditioning`; None for systems that use none.
         """
         return self.planes(self.tokens(images, cameras), cameras)
 
@@ -66,7 +80,7 @@ class ReconstructionModel(nn.Module, ABC):
         """The transformer's part of `forward`."""
 
     @abstractmethod
-    def camera_numbers(self, cameras: Cameras | None) -> Float[Tensor, "v 16"] | None:
+    def camera_conditioning(self, cameras: Cameras | None) -> Float[Tensor, "v 16"] | None:
         """What `forward` takes for cameras in the world frame.
 
         Raises:

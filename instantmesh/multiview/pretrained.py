@@ -2,8 +2,6 @@
 code a folder or repository names is never run, and weights are read strictly."""
 
 import json
-import pickle
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -16,6 +14,7 @@ from PIL import Image
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from instantmesh.errors import CheckpointError, MissingFileError
+from instantmesh.hub import fetch_snapshot, read_checkpoint
 
 Place = str | PathLike[str]
 
@@ -33,13 +32,17 @@ _FILES = (
     "feature_extractor_clip/preprocessor_config.json",
     "feature_extractor_vae/preprocessor_config.json",
 )
+_PATTERNS = ("model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors")
 
 
 def load_components(
     name: Place, dtype: torch.dtype, white_background_unet: Place | None, cache_dir: Place | None, offline: bool
 ) -> dict[str, Any]:
     """Arguments of `Zero123PlusPipeline`; see its `from_pretrained`."""
-    folder = Path(name) if Path(name).is_dir() else _download(str(name), white_background_unet, cache_dir, offline)
+    folder = Path(name)
+    if not folder.is_dir():
+        skipped = ["unet/*.safetensors"] if white_background_unet is not None else []
+        folder = fetch_snapshot(str(name), _PATTERNS, skipped, cache_dir, offline)
     missing = [file for file in _FILES if not (folder / file).is_file()]
     if missing:
         raise MissingFileError(
@@ -80,17 +83,10 @@ def load_white_background_unet(path: Place, config_folder: Place) -> UNet2DCondi
         MissingFileError: there is no such file.
         CheckpointError: damaged, unsafe, or names or shapes don't fit; they are listed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFileError(f"there is no UNet {path}")
     with torch.device("meta"):
         config: Any = UNet2DConditionModel.load_config(config_folder)
         unet: Any = UNet2DConditionModel.from_config(config)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} isn't read: it is damaged, or holds more than tensors ({reason})") from error
+    state = read_checkpoint(path)
     try:
         unet.load_state_dict(state, assign=True)
     except (RuntimeError, TypeError, AttributeError) as error:
@@ -123,25 +119,6 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def _download(name: str, white_background_unet: Place | None, cache_dir: Place | None, offline: bool) -> Path:
-    """The folder of a hub repository's configurations and safetensors files; the UNet's weights only if needed."""
-    from huggingface_hub import snapshot_download
-
-    unused = ["unet/*.safetensors"] if white_background_unet is not None else []
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                cache_dir=None if cache_dir is None else Path(cache_dir),
-                allow_patterns=["model_index.json", "*/*.json", "*/*.txt", "*/*.safetensors"],
-                ignore_patterns=unused,
-                local_files_only=offline,
-            )
-        )
-    except Exception as error:  # networks, proxies, gates and full disks fail each in their own way
-        raise MissingFileError(f"{name!r} is no local folder and can't be downloaded ({error})") from error
 
 
 def picture_processor(size_px: int, resample: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:

@@ -22,8 +22,8 @@ from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjec
 
 from instantmesh.errors import InputError
 from instantmesh.files.pictures import to_pil
-from instantmesh.multiview.draws import Draws
 from instantmesh.multiview.latent_space import decode_painted
+from instantmesh.multiview.noise import NoiseSource
 from instantmesh.multiview.pretrained import load_components
 from instantmesh.multiview.reference_attention import Memory, install_reference_attention, recall, remember
 from instantmesh.multiview.solvers import Solver, make_scheduler
@@ -143,8 +143,8 @@ class Zero123PlusPipeline(DiffusionPipeline):
             image: the object, cut out and centred; RGB on white, or RGBA, which is laid on white. Or n of them.
             num_inference_steps: denoising steps.
             guidance_scale: how far predictions are moved from unconditional to conditional (1: conditional).
-            generator: fixes every random draw, see `Draws`; one for each image, which is then painted as alone but for
-                rounding.
+            generator: fixes every random draw, see `NoiseSource`; one for each image, whose views are then
+                those that it would get alone, but for rounding.
             width: of a painted picture in pixels, two tiles; None is the model's own.
             height: likewise, three tiles.
             output_type: "pil", n PIL pictures; "pt", (n, 3, height, width) in [0, 1]; "latent", painted latents.
@@ -168,20 +168,20 @@ class Zero123PlusPipeline(DiffusionPipeline):
         pictures = [on_white(x) for x in ([image] if isinstance(image, Image.Image) else image)]
         generators = list(generator) if isinstance(generator, Sequence) else [generator] * len(pictures)
         self._check(len(pictures), num_inference_steps, width, height, generators)
-        draws = Draws(generators)
+        noise = NoiseSource(generators)
         prompt = self.encode_prompt(pictures)
-        condition = self.encode_condition(pictures, draws)
+        condition = self.encode_condition(pictures, noise)
         scheduler.set_timesteps(num_inference_steps, device=device)
         scheduler.set_begin_index(0)  # otherwise it looks for each timestep on the device, and the host waits
         shape = (self.unet.config["in_channels"], height // self._vae_factor, width // self._vae_factor)
-        latents = draws.initial(shape, device) * scheduler.init_noise_sigma
+        latents = noise.initial(shape, device) * scheduler.init_noise_sigma
         memory: Memory = {}
         with self.progress_bar(total=num_inference_steps) as progress:  # pyright: ignore[reportCallIssue]
             for step, timestep in enumerate(scheduler.timesteps):
                 if step % reference_every == 0:
-                    memory = self.reference(scheduler, condition, timestep, prompt, draws)
+                    memory = self.reference(scheduler, condition, timestep, prompt, noise)
                 prediction = self.predict(scheduler, latents, timestep, prompt, memory, guidance_scale)
-                latents = draws.step(scheduler, prediction, timestep, latents)
+                latents = noise.step(scheduler, prediction, timestep, latents)
                 if callback_on_step_end is not None:
                     latents = callback_on_step_end(self, step, timestep, {"latents": latents}).get("latents", latents)
                 progress.update()
@@ -201,7 +201,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
         ids = self.tokenizer("", padding="max_length", max_length=self.tokenizer.model_max_length, return_tensors="pt")
         return self.text_encoder(ids.input_ids.to(self._execution_device)).last_hidden_state
 
-    def encode_condition(self, pictures: Sequence[Image.Image], draws: Draws) -> Float[Tensor, "b c k l"]:
+    def encode_condition(self, pictures: Sequence[Image.Image], noise: NoiseSource) -> Float[Tensor, "b c k l"]:
         """The VAE's raw latents: n of a zero picture, then of each of n RGB pictures."""
         vae = self._exact_vae()
         pixels = self.feature_extractor_vae(list(pictures), return_tensors="pt").pixel_values
@@ -211,7 +211,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
             vae.encode(x, return_dict=False)[0].parameters for x in (torch.zeros_like(pixels[:1]), *pixels.split(1))
         )
         negative, positive = (
-            draws.from_posterior(DiagonalGaussianDistribution(x))
+            noise.from_posterior(DiagonalGaussianDistribution(x))
             for x in (zero.expand(len(posteriors), -1, -1, -1), torch.cat(posteriors))
         )
         return torch.cat([negative, positive]).float()
@@ -222,10 +222,10 @@ class Zero123PlusPipeline(DiffusionPipeline):
         condition: Float[Tensor, "b c k l"],
         timestep: Shaped[Tensor, ""],
         prompt: Float[Tensor, "b t d"],
-        draws: Draws,
+        noise: NoiseSource,
     ) -> Memory:
         """What the UNet remembers of the condition with fresh noise of this timestep."""
-        noised = scheduler.add_noise(condition, draws.reference(condition), timestep[None])
+        noised = scheduler.add_noise(condition, noise.reference(condition), timestep[None])
         noised = scheduler.scale_model_input(noised, timestep)
         dtype = self.unet.dtype
         return self._remember(self.unet, noised.to(dtype), timestep, prompt.to(dtype))

@@ -8,7 +8,7 @@ import yaml
 from safetensors.torch import save
 
 from instantmesh.files.atomic import write_bytes
-from instantmesh.lrm.instantmesh import InstantMesh
+from instantmesh.systems.instantmesh import InstantMesh
 
 
 def export_reconstruction(model: InstantMesh, folder: str | PathLike[str]) -> Path:

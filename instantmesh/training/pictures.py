@@ -6,9 +6,9 @@ from torch import Tensor
 
 from instantmesh.errors import EmptySurfaceError
 from instantmesh.files.pictures import tile
-from instantmesh.lrm.instantmesh import InstantMesh
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.render.preview import preview_sheet
+from instantmesh.systems.instantmesh import InstantMesh
 
 
 @torch.no_grad()

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from instantmesh.config import InstantMeshConfig, StrictModel
+from instantmesh.config import StrictModel
 from instantmesh.errors import ConfigError
 from instantmesh.files.pictures import tile
-from instantmesh.lrm.instantmesh import InstantMesh
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training.config import StageConfig
 from instantmesh.training.data import DataConfig, open_data
 from instantmesh.training.export import export_reconstruction

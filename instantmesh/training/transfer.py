@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from instantmesh import hub
-from instantmesh.config import InstantMeshConfig
 from instantmesh.errors import CheckpointError, MissingFileError
-from instantmesh.loading import find_reconstruction
 from instantmesh.lrm.heads import RadianceHead, SurfaceHead, raw_density
-from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.official import dino_names, from_official, to_official
-from instantmesh.lrm.openlrm import OpenLRM
+from instantmesh.pipeline.loading import find_reconstruction
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
+from instantmesh.systems.openlrm import OpenLRM
 
 _log = logging.getLogger("instantmesh.training")
 
@@ -82,7 +81,7 @@ def checkpoint_tensors(start: str) -> dict[str, Tensor]:
     """
     path = Path(start).expanduser()
     if not path.exists() and start in hub.MODELS:
-        path, _ = find_reconstruction(start)
+        path = find_reconstruction(start).path
     if path.is_dir():
         path = next((path / name for name in _FILES if (path / name).is_file()), path / _FILES[0])
     if not path.is_file():

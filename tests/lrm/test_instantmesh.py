@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from instantmesh.cameras import camera_vector, rotate_about_up, six_view_cameras, spherical_cameras
-from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig, read_config
+from instantmesh.config import TriplaneConfig, ViTConfig, read_config
 from instantmesh.errors import InputError
 from instantmesh.hub import asset_folder
 from instantmesh.lrm.attention import Attention
-from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.vit import ray_points
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 
 KEYS = Path(__file__).parent.parent / "data" / "keys"
 PARAMETERS = {

@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -10,14 +11,19 @@ from torch import nn
 
 from instantmesh import Pipeline, Views
 from instantmesh.cameras import six_view_cameras
-from instantmesh.config import InstantMeshConfig, OpenLRMConfig, TriplaneConfig, TripoSRConfig, ViTConfig
+from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
-from instantmesh.loading import build
 from instantmesh.lrm.precision import lower_products
 from instantmesh.mesh.nearest import NearestSurface
 from instantmesh.mesh.triangles import Triangles
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.multiview.generator import MultiviewGenerator
+from instantmesh.multiview.rig import SIX_VIEW_RIG
+from instantmesh.pipeline.loading import build
+from instantmesh.pipeline.reconstruction import Reconstructor
+from instantmesh.systems.instantmesh import InstantMeshConfig
+from instantmesh.systems.openlrm import OpenLRMConfig
+from instantmesh.systems.triposr import TripoSRConfig
 
 VIT = ViTConfig(hidden_size=16, layers=2, heads=2, mlp_size=32, patch_size=8, trained_grid=4)
 PLAIN_VIT = VIT.model_copy(update={"camera_modulation": False})
@@ -94,13 +100,15 @@ print(len(graphs))
     assert ran.stdout.split() == ["2"], ran.stderr
 
 
-def test_a_stage_of_your_own_needs_no_compile():
-    class Painter:
-        def generate(self, photo: torch.Tensor, **_: object) -> Views:
+def test_a_generator_of_your_own_needs_no_compile():
+    class Generator(MultiviewGenerator):
+        rig = SIX_VIEW_RIG
+
+        def generate(self, images: Sequence[torch.Tensor], **_: object) -> list[Views]:
             raise NotImplementedError
 
     model = build(CONFIGS["instantmesh"])
-    pipeline = Pipeline(Painter(), Reconstructor(model))  # pyright: ignore[reportArgumentType]
+    pipeline = Pipeline(Generator(), Reconstructor(model))
     pipeline.compile(backend="eager")
     assert model.encoder._compiled_call_impl is not None
     assert model.head._compiled_call_impl is None

@@ -7,14 +7,14 @@ import torch
 
 from instantmesh import hub
 from instantmesh.cameras import spherical_cameras
-from instantmesh.config import OpenLRMConfig, TriplaneConfig, TripoSRConfig, ViTConfig
+from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.errors import CameraError, InputError
-from instantmesh.loading import build, named_config
-from instantmesh.lrm.openlrm import DEFAULT_CAMERA, OpenLRM
 from instantmesh.lrm.triplane import LRM_PLANE_AXES, sample_planes
-from instantmesh.lrm.triposr import TripoSR
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.pipeline.loading import build, named_config
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.structures import Views
+from instantmesh.systems.openlrm import DEFAULT_CAMERA, OpenLRM, OpenLRMConfig
+from instantmesh.systems.triposr import TripoSR, TripoSRConfig
 
 PLAIN_VIT = ViTConfig(
     hidden_size=16, layers=1, heads=2, mlp_size=32, patch_size=8, trained_grid=4, camera_modulation=False
@@ -81,8 +81,8 @@ def test_the_world_sees_openlrms_field_turned_by_a_quarter():
 def test_openlrms_default_camera_is_the_worlds_front():
     model = small_openlrm()
     front = spherical_cameras([0.0], [0.0], radius=2.0, fov_deg=math.degrees(2 * math.atan(0.5 / 0.75)))
-    torch.testing.assert_close(model.camera_numbers(front), torch.tensor([DEFAULT_CAMERA]), atol=1e-6, rtol=0)
-    assert torch.equal(model.camera_numbers(None), torch.tensor([DEFAULT_CAMERA]))
+    torch.testing.assert_close(model.camera_conditioning(front), torch.tensor([DEFAULT_CAMERA]), atol=1e-6, rtol=0)
+    assert torch.equal(model.camera_conditioning(None), torch.tensor([DEFAULT_CAMERA]))
 
 
 def test_triposrs_planes_lie_as_documented():

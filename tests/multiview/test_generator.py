@@ -7,8 +7,9 @@ from PIL import Image
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import InputError
 from instantmesh.files.pictures import to_pil, untile
-from instantmesh.multiview.generator import BatchGenerator, MultiviewGenerator, Zero123PlusGenerator
+from instantmesh.multiview.generator import MultiviewGenerator
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
+from instantmesh.multiview.zero123plus_generator import Zero123PlusGenerator
 
 pytestmark = pytest.mark.filterwarnings(
     # diffusers' schedulers turn tensors into arrays in a way that numpy 2 frowns upon
@@ -23,15 +24,15 @@ def seeded(seed: int) -> torch.Generator:
 def test_six_views_with_the_six_cameras_row_by_row(pipeline: Zero123PlusPipeline):
     stage: MultiviewGenerator = Zero123PlusGenerator(pipeline)
     picture, calls = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)), []
-    views = stage.generate(
-        picture,
+    (views,) = stage.generate(
+        [picture],
         steps=3,
-        generator=torch.Generator().manual_seed(5),
+        generators=[torch.Generator().manual_seed(5)],
         callback=lambda done, steps: calls.append((done, steps)),
     )
     image: Image.Image = to_pil(picture)
-    painted = pipeline(image, 3, generator=torch.Generator().manual_seed(5), output_type="pt").images
-    assert torch.equal(views.images, untile(painted[0], 3, 2))
+    sheets = pipeline(image, 3, generator=torch.Generator().manual_seed(5), output_type="pt").images
+    assert torch.equal(views.images, untile(sheets[0], 3, 2))
     assert views.images.shape == (6, 3, 16, 16)
     assert torch.equal(views.cameras.camera_to_world, six_view_cameras().camera_to_world)
     assert calls == [(1, 3), (2, 3), (3, 3)]
@@ -40,15 +41,15 @@ def test_six_views_with_the_six_cameras_row_by_row(pipeline: Zero123PlusPipeline
 @pytest.mark.parametrize("picture", [torch.rand(3, 4, 4) + 1, torch.full((3, 4, 4), torch.nan)])
 def test_photos_out_of_range_are_refused(pipeline: Zero123PlusPipeline, picture: torch.Tensor):
     with pytest.raises(InputError):
-        Zero123PlusGenerator(pipeline).generate(picture)
+        Zero123PlusGenerator(pipeline).generate([picture])
 
 
-def test_a_batch_paints_what_each_photo_gives_alone_with_its_generator(pipeline: Zero123PlusPipeline):
-    stage: BatchGenerator = Zero123PlusGenerator(pipeline)
+def test_a_batch_gives_each_photo_the_views_it_gets_alone_with_its_generator(pipeline: Zero123PlusPipeline):
+    stage: MultiviewGenerator = Zero123PlusGenerator(pipeline)
     photos = [torch.rand(3, n, n, generator=torch.Generator().manual_seed(n)) for n in (40, 24, 33)]
-    alone = [stage.generate(photo, steps=3, generator=seeded(k)).images for k, photo in enumerate(photos)]
+    alone = [stage.generate([photo], steps=3, generators=[seeded(k)])[0].images for k, photo in enumerate(photos)]
     calls = []
-    together = stage.generate_batch(
+    together = stage.generate(
         photos, steps=3, generators=[seeded(k) for k in range(3)], callback=lambda *step: calls.append(step)
     )
     assert calls == [(1, 3), (2, 3), (3, 3)]
@@ -60,12 +61,12 @@ def test_a_batch_paints_what_each_photo_gives_alone_with_its_generator(pipeline:
 def test_generators_of_a_batch_end_where_they_would_alone(pipeline: Zero123PlusPipeline):
     stage, photo = Zero123PlusGenerator(pipeline), torch.rand(3, 24, 24, generator=torch.Generator().manual_seed(0))
     single, first, second = seeded(1), seeded(1), seeded(2)
-    stage.generate(photo, steps=2, generator=single)
-    stage.generate_batch([photo, 1 - photo], steps=2, generators=[first, second])
+    stage.generate([photo], steps=2, generators=[single])
+    stage.generate([photo, 1 - photo], steps=2, generators=[first, second])
     assert torch.equal(first.get_state(), single.get_state())
 
 
 @pytest.mark.parametrize("photos", [0, 1, 3])
 def test_batches_need_photos_and_a_generator_for_each(pipeline: Zero123PlusPipeline, photos: int):
     with pytest.raises(InputError, match="generators"):
-        Zero123PlusGenerator(pipeline).generate_batch([torch.rand(3, 8, 8)] * photos, generators=[seeded(0), seeded(1)])
+        Zero123PlusGenerator(pipeline).generate([torch.rand(3, 8, 8)] * photos, generators=[seeded(0), seeded(1)])

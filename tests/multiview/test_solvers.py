@@ -10,7 +10,7 @@ from torch import Tensor
 
 from instantmesh.errors import InputError
 from instantmesh.multiview import zero123plus
-from instantmesh.multiview.draws import Draws
+from instantmesh.multiview.noise import NoiseSource
 from instantmesh.multiview.solvers import make_scheduler
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 
@@ -34,7 +34,7 @@ def test_the_default_is_euler_ancestral_with_a_reference_pass_a_step(
     assert not torch.allclose(paint(pipeline, golden, 3, reference_every=2), default, atol=1e-3)
 
 
-class OneNoise(Draws):
+class OneNoise(NoiseSource):
     """The same reference noise at every step, so that the denoising is a differential equation with one solution."""
 
     def reference(self, condition: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class OneNoise(Draws):
 def test_solvers_without_noise_meet_in_the_limit_of_many_steps(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(zero123plus, "Draws", OneNoise)
+    monkeypatch.setattr(zero123plus, "NoiseSource", OneNoise)
 
     def distance(steps: int) -> float:
         ours, other = (paint(pipeline, golden, steps, solver=solver) for solver in ("dpm++", "unipc"))

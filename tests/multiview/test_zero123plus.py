@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVi
 
 from instantmesh.errors import CheckpointError, InputError, MissingFileError
 from instantmesh.multiview import zero123plus
-from instantmesh.multiview.draws import Draws
+from instantmesh.multiview.noise import NoiseSource
 from instantmesh.multiview.pretrained import load_white_background_unet
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline, on_white
 
@@ -51,12 +51,12 @@ def test_encodings_meet_the_reference(pipeline: Zero123PlusPipeline, golden: dic
     prompt = pipeline.encode_prompt([picture])
     ramping = golden["pipe.ramping_coefficients"][:, None]
     torch.testing.assert_close(prompt[1] - prompt[0], golden["pipe.image_embeds"] * ramping, atol=1e-4, rtol=0)
-    condition = pipeline.encode_condition([picture], FixedDraws(golden))
+    condition = pipeline.encode_condition([picture], FixedNoise(golden))
     expected = torch.cat([golden["pipe.negative_cond_lat"], golden["pipe.cond_lat"]])
     torch.testing.assert_close(condition, expected, atol=1e-4, rtol=0)
 
 
-class FixedDraws(Draws):
+class FixedNoise(NoiseSource):
     """The reference's draws: the VAE's modes, given latents, the same reference noise at every step."""
 
     def __init__(self, golden: dict[str, Tensor]) -> None:
@@ -77,7 +77,7 @@ class FixedDraws(Draws):
 def test_a_whole_sample_meets_the_reference(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(zero123plus, "Draws", lambda generators: FixedDraws(golden))
+    monkeypatch.setattr(zero123plus, "NoiseSource", lambda generators: FixedNoise(golden))
     # the reference's two text embeddings are random numbers, before the picture's embedding is added
     pictured = golden["pipe.image_embeds"] * golden["pipe.ramping_coefficients"][:, None]
     prompt = torch.cat([golden["pipe.negative_prompt_embeds"], golden["pipe.prompt_embeds"] + pictured])
@@ -114,13 +114,13 @@ def test_every_kind_of_draw_comes_from_the_generator(
     """Two posterior samples, the start, and per step the reference's noise and the ancestral noise."""
     states: list[Tensor] = []
 
-    class Watched(Draws):
+    class Watched(NoiseSource):
         def __getattribute__(self, name: str):
             if name in ("from_posterior", "initial", "reference", "step"):
                 states.append(super().__getattribute__("generators")[0].get_state())
             return super().__getattribute__(name)
 
-    monkeypatch.setattr(zero123plus, "Draws", Watched)
+    monkeypatch.setattr(zero123plus, "NoiseSource", Watched)
     paint(pipeline, photo(golden), steps=3)
     assert len(states) == 2 + 1 + 2 * 3
     assert all(not torch.equal(a, b) for a, b in itertools.pairwise(states))
@@ -148,7 +148,7 @@ def test_guidance_moves_from_negative_to_positive(pipeline: Zero123PlusPipeline,
 
     def predict(scale: float) -> Tensor:
         with torch.no_grad():
-            memory = pipeline.reference(pipeline.scheduler, condition, timestep, text, Draws([seeded(0)]))
+            memory = pipeline.reference(pipeline.scheduler, condition, timestep, text, NoiseSource([seeded(0)]))
             return pipeline.predict(pipeline.scheduler, latents, timestep, text, memory, scale)
 
     negative, positive = predict(0.0), predict(1.0)
@@ -183,7 +183,7 @@ def test_low_precision_runs_and_stays_near(pipeline: Zero123PlusPipeline, golden
 def test_a_vae_that_overflows_in_float16_computes_in_float32(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
     pipeline.vae.half()
     with torch.no_grad():
-        condition = pipeline.encode_condition([on_white(photo(golden))], FixedDraws(golden))
+        condition = pipeline.encode_condition([on_white(photo(golden))], FixedNoise(golden))
     assert pipeline.vae.dtype == torch.float32
     torch.testing.assert_close(condition[1:], golden["pipe.cond_lat"], atol=2e-2, rtol=0)
 

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
+from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.lrm.heads import SurfaceField
-from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.surface.extraction import extract_flexicubes, grid_axis
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 
 WAITING = {
     "aten::nonzero",

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
+from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.data.dataset import GeometryDataset, _row
 from instantmesh.data.procedural import ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.data.rigs import random_cameras
 from instantmesh.data.views import ObjectViews
+from instantmesh.systems.instantmesh import InstantMeshConfig
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from instantmesh.cameras import camera_vector, photo_camera, project, six_view_cameras
-from instantmesh.config import InstantMeshConfig, read_config
+from instantmesh.config import read_config
 from instantmesh.data.photo_frame import into_frames
 from instantmesh.data.procedural import ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.hub import read_checkpoint
-from instantmesh.lrm.instantmesh import InstantMesh
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training import losses
 from instantmesh.training.config import LoopConfig
 from instantmesh.training.loop import train

@@ -11,7 +11,7 @@ from instantmesh import cli
 from instantmesh.data.dataset import write_dataset
 from instantmesh.errors import ConfigError, InputError, MissingFileError
 from instantmesh.hub import asset_folder
-from instantmesh.pipeline import Pipeline
+from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.training.data import DataConfig, open_data
 from instantmesh.training.run import run
 from instantmesh.training.schedule import OptimiserConfig, learning_rate

@@ -8,13 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from instantmesh.config import InstantMeshConfig, OpenLRMConfig, TriplaneConfig, ViTConfig
+from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.errors import CheckpointError, MissingFileError
 from instantmesh.lrm.heads import RadianceField, SurfaceField, activate_density, raw_density
-from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.official import dino_names, to_official
-from instantmesh.lrm.openlrm import OpenLRM
 from instantmesh.surface.extraction import extract_flexicubes, grid_axis
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
+from instantmesh.systems.openlrm import OpenLRM, OpenLRMConfig
 from instantmesh.training.export import export_reconstruction
 from instantmesh.training.transfer import (
     start_radiance_field,

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instantmesh.cameras import camera_vector, photo_camera, rotate_about_up, six_view_cameras
-from instantmesh.config import InstantMeshConfig
 from instantmesh.data.dataset import GeometryDataset
 from instantmesh.data.photo_frame import IDENTITY_FRAME, into_frames, turn_about_up
 from instantmesh.lrm.heads import SurfaceHead
-from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.triplane import LRM_PLANE_AXES, sample_planes
 from instantmesh.structures import Cameras
+from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training.config import StageConfig
 from instantmesh.training.export import export_reconstruction
 from instantmesh.training.losses import sdf_loss, slope_loss

@@ -10,7 +10,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
 
-class Draws:
+class NoiseSource:
     """Every random draw of the samples of a batch; torch's global random state is never touched.
 
     Each sample has a generator of its own, of which it draws in the order of a sample alone, in the same shapes: what

@@ -24,8 +24,8 @@ from instantmesh import (
 from instantmesh.cameras import six_view_cameras, spherical_cameras
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
-from instantmesh.loading import build, named_config
-from instantmesh.reconstruction import Reconstructor
+from instantmesh.pipeline.loading import build, named_config
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.render.raster import render_mesh
 
 
@@ -78,11 +78,12 @@ def test_photo_to_mesh_and_seeds(pipeline, photo):
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert len(result.views) == 6
     assert result.mesh.vertex_colors is not None
-    again = pipeline.generate_views(photo, seed=3, steps=4)
+    again = pipeline.generate_views(pipeline.prepare(photo), seed=3, steps=4)
     assert torch.equal(again.images, result.views.images)
-    by_generator = pipeline.generate_views(photo, generator=torch.Generator().manual_seed(3), steps=4)
+    image = pipeline.prepare(photo)
+    by_generator = pipeline.generate_views(image, generator=torch.Generator().manual_seed(3), steps=4)
     assert torch.equal(by_generator.images, result.views.images)
-    assert not torch.equal(pipeline.generate_views(photo, seed=4, steps=4).images, result.views.images)
+    assert not torch.equal(pipeline.generate_views(image, seed=4, steps=4).images, result.views.images)
 
 
 def test_photos_of_every_kind_are_the_same_photo(pipeline, photo, tmp_path):
@@ -90,18 +91,18 @@ def test_photos_of_every_kind_are_the_same_photo(pipeline, photo, tmp_path):
     array = np.asarray(photo)
     tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
     views = [
-        pipeline.generate_views(source, seed=1, steps=2).images
+        pipeline.generate_views(pipeline.prepare(source), seed=1, steps=2).images
         for source in (photo, tmp_path / "photo.png", array, tensor, tensor.float() / 255)
     ]
     for other in views[1:]:
         torch.testing.assert_close(other, views[0], atol=1e-4, rtol=0)
 
 
-def test_scale_moves_the_cameras(pipeline, photo):
-    small = pipeline(photo, seed=3, steps=2, scale=0.9)
+def test_camera_distance_scale_moves_the_cameras(pipeline, photo):
+    small = pipeline(photo, seed=3, steps=2, camera_distance_scale=0.9)
     assert float(small.views.cameras.camera_to_world[0, :3, 3].norm()) == pytest.approx(4.0)
     with pytest.raises(InputError, match="scale"):
-        pipeline(photo, seed=3, steps=2, scale=-1.0)
+        pipeline(photo, seed=3, steps=2, camera_distance_scale=-1.0)
 
 
 def test_results_are_saved(pipeline, photo, tmp_path):
@@ -129,7 +130,9 @@ def test_bad_arguments(pipeline, photo):
         pipeline(photo, seed=1, generator=torch.Generator())
     with pytest.raises(InputError):
         pipeline(photo, steps=0)
-    for wrong in ({"target_faces": 3}, {"keep_components": 2.0}):
+    with pytest.raises(InputError, match="did you mean 'seed'"):
+        pipeline(photo, sed=0)
+    for wrong in ({"target_faces": 3}, {"min_component_area": 2.0}):
         with pytest.raises(InputError, match=r"4 faces|share"):
             pipeline(photo, callback=lambda *_: pytest.fail("found too late"), **wrong)
 
@@ -157,7 +160,7 @@ def test_meshes_are_finished(pipeline, truth, monkeypatch):
         torch.cat([raw.vertex_colors, raw.vertex_colors[:4]]),
     )
     monkeypatch.setattr(pipeline.reconstructor, "extract", lambda field, resolution=None: dirty)
-    assert len(pipeline.reconstruct(views, keep_components=0.0).faces) == len(dirty.faces)
+    assert len(pipeline.reconstruct(views, min_component_area=0.0).faces) == len(dirty.faces)
     mesh = pipeline.reconstruct(views)
     assert torch.equal(mesh.vertices, raw.vertices)
     assert torch.equal(mesh.faces, raw.faces)
@@ -190,7 +193,7 @@ def test_a_field_without_a_surface(pipeline, truth):
 def test_reconstruction_alone(truth):
     pipeline = Pipeline.from_pretrained("tiny", device="cpu", multiview=False)
     assert isinstance(pipeline.reconstruct(truth[0]), Mesh)
-    with pytest.raises(InputError, match="without its multiview stage"):
+    with pytest.raises(InputError, match="loaded without one"):
         pipeline(Image.new("RGBA", (64, 64), (255, 0, 0, 255)))
 
 
@@ -273,6 +276,6 @@ def test_rays_see_the_field_of_radiance_systems(pipeline):
         )
         reconstructor = Reconstructor(small.requires_grad_(False))
         field = small.field(torch.randn(3, config.triplane.channels, 64, 64))
-        seen = reconstructor.sight(field, samples=16)(torch.tensor([[3.0, 0, 0]]), torch.tensor([[-1.0, 0, 0]]))
+        seen = reconstructor.ray_renderer(field, samples=16)(torch.tensor([[3.0, 0, 0]]), torch.tensor([[-1.0, 0, 0]]))
         assert seen.color.shape == (1, 3)
         assert 0 < float(seen.weight) <= 1 + 1e-5

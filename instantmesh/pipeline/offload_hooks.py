@@ -1,4 +1,4 @@
-"""Networks that are on a device by turns, each group when one of it is called."""
+"""Networks offloaded in groups: the group that is called is on the device, the others are in the computer's memory."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from accelerate.hooks import ModelHook, add_hook_to_module
 from torch import nn
 
 
-class Turns:
+class OffloadedGroups:
     """Groups of networks of which one is on the device at a time: the one that was called last.
 
     Args:
@@ -18,33 +18,33 @@ class Turns:
 
     def __init__(self, groups: Sequence[Sequence[nn.Module]], device: torch.device) -> None:
         self.device = device
-        self._current: Sequence[nn.Module] = ()
+        self._loaded: Sequence[nn.Module] = ()
         for group in groups:
             for network in group:
-                add_hook_to_module(network, _Turn(self, group))
+                add_hook_to_module(network, _LoadHook(self, group))
 
-    def give(self, group: Sequence[nn.Module]) -> None:
-        """Bring a group to the device; the one that was there leaves first."""
-        if group is self._current:
+    def load(self, group: Sequence[nn.Module]) -> None:
+        """Bring a group to the device; the one that was there is offloaded first."""
+        if group is self._loaded:
             return
-        for network in self._current:
+        for network in self._loaded:
             nn.Module.to(
                 network, "cpu"
-            )  # diffusers' own `to` warns of low precision on CPUs, where nothing is computed
+            )  # diffusers' own `to` warns of low precision on CPUs; nothing is computed there
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         for network in group:
             nn.Module.to(network, self.device)
-        self._current = group
+        self._loaded = group
 
 
-class _Turn(ModelHook):
+class _LoadHook(ModelHook):
     """Of one network, under accelerate's protocol, which diffusers' VAE and pipelines know too."""
 
-    def __init__(self, turns: Turns, group: Sequence[nn.Module]) -> None:
-        self.turns, self.group = turns, group
-        self.execution_device = turns.device
+    def __init__(self, groups: OffloadedGroups, group: Sequence[nn.Module]) -> None:
+        self.groups, self.group = groups, group
+        self.execution_device = groups.device
 
     def pre_forward(self, module: nn.Module, *args: Any, **kwargs: Any) -> tuple[tuple, dict]:
-        self.turns.give(self.group)
+        self.groups.load(self.group)
         return args, kwargs

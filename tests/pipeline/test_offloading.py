@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from instantmesh import InputError, Pipeline
-from instantmesh import memory as memory_module
-from instantmesh.memory import WORK_BYTES, choose, grouped, needed_bytes
-from instantmesh.turns import Turns
+from instantmesh.pipeline import offloading
+from instantmesh.pipeline.offload_hooks import OffloadedGroups
+from instantmesh.pipeline.offloading import WORK_BYTES, choose, grouped, needed_bytes
 
 PHOTO = "examples/egg.png"
 
@@ -55,7 +55,7 @@ def test_networks_take_turns_and_the_result_is_the_same(
 ):
     stages = stages_of(pipeline)
     moves = Moves(stages)
-    Turns(grouped(stages, mode), moves.device)
+    OffloadedGroups(grouped(stages, mode), moves.device)
     monkeypatch.setattr(nn.Module, "to", moves)
     for _ in range(2):
         assert torch.equal(pipeline(PHOTO, seed=0, steps=2, resolution=24).mesh.vertices, painted)
@@ -93,7 +93,7 @@ def test_what_is_needed_is_the_largest_group_and_room_to_work():
 
 def test_unknown_modes_are_refused():
     with pytest.raises(InputError, match="auto, high, low, minimal, got 'tiny'"):
-        memory_module.check_memory_mode("tiny")
+        offloading.check_memory_mode("tiny")
 
 
 # `RssAnon` counts what a process has written; mapped files aren't in it, the system takes them back when it needs to

@@ -1,23 +1,17 @@
 """Views to mesh: a reconstruction model and the surface extraction that belongs to it."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from instantmesh.errors import InputError
-from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.lrm.precision import lower_products
-from instantmesh.lrm.triposr import TripoSR
-from instantmesh.render.even_volume import render_rays_evenly
-from instantmesh.render.turntable import RaySight
-from instantmesh.render.volume import render_rays
+from instantmesh.render.turntable import RaySight as RayRenderer
 from instantmesh.structures import Mesh, Views
-from instantmesh.surface.extraction import extract_flexicubes
-from instantmesh.surface.marching_cubes import extract_isosurface
+from instantmesh.systems import Field, system_of
 
 
 class Reconstructor:
@@ -45,7 +39,7 @@ class Reconstructor:
 
     @property
     def device(self) -> torch.device:
-        """Where the work is done. The head is always there; encoder and transformer may wait elsewhere (`memory`)."""
+        """Where the work is done. The head is always there; encoder and transformer may be offloaded (`offloading`)."""
         return next(self.model.get_submodule("head").parameters()).device
 
     @property
@@ -53,13 +47,13 @@ class Reconstructor:
         """The large networks, which are called one after the other."""
         return [self.model.encoder, self.model.transformer]
 
-    def place_small_parts(self, device: torch.device) -> None:
+    def move_small_modules(self, device: torch.device) -> None:
         """Put everything but `networks` on a device."""
         for part in self.model.children():
             if part not in self.networks:
                 part.to(device)
 
-    def encode(self, views: Views) -> SurfaceField | RadianceField:
+    def encode(self, views: Views) -> Field:
         """The field that the views show. Pictures of any size are resized to the model's own.
 
         Raises:
@@ -69,20 +63,20 @@ class Reconstructor:
         return self.encode_batch([views])[0]
 
     @torch.no_grad()
-    def encode_batch(self, batch: Sequence[Views]) -> list[SurfaceField | RadianceField]:
+    def encode_batch(self, batch: Sequence[Views]) -> list[Field]:
         """The fields of several objects, each with as many views as the others, encoded together. Errors as above."""
         for views in batch:
             if self.model.single_view and len(views) != 1:
                 raise InputError(f"{self.model.system} reconstructs from one view, got {len(views)}")
         dtype = next(self.model.parameters()).dtype
-        numbers = [self.model.camera_numbers(views.cameras) for views in batch]
-        given = [x.to(self.device, dtype) for x in numbers if x is not None]
+        conditioning = [self.model.camera_conditioning(views.cameras) for views in batch]
+        given = [x.to(self.device, dtype) for x in conditioning if x is not None]
         images = torch.stack([self.model.resize(views.images.to(self.device, dtype)) for views in batch])
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             planes = self.model(images, torch.stack(given) if given else None)
         return [self.model.field(x.float()) for x in planes]
 
-    def extract(self, field: SurfaceField | RadianceField, resolution: int | None = None) -> Mesh:
+    def extract(self, field: Field, resolution: int | None = None) -> Mesh:
         """The mesh of a field, by FlexiCubes or marching cubes.
 
         Args:
@@ -93,32 +87,16 @@ class Reconstructor:
             EmptySurfaceError: the field has no surface inside the grid.
         """
         config = self.model.config
-        resolution = resolution or config.grid_resolution
-        if isinstance(field, SurfaceField):
-            surface = extract_flexicubes(field, resolution, config.grid_scale, device=self.device)
-            return Mesh(surface.vertices, surface.faces, surface.colors)
-        return extract_isosurface(
-            field.density_on_grid,
-            field.colors,
-            resolution,
-            config.grid_scale / 2,
-            config.density_threshold,
-            device=self.device,
-        )
+        return system_of(config).extract(field, config, resolution or config.grid_resolution, self.device)
 
-    def sight(self, field: SurfaceField | RadianceField, samples: int = 128) -> RaySight | None:
-        """What rays see of a field by volume rendering, as its system does it; None for a field of signed distances.
+    def ray_renderer(self, field: Field, samples: int = 128) -> RayRenderer | None:
+        """What renders rays of a field by volume rendering, as its system does; None for signed distances.
 
         Args:
             field: what `encode` returned.
             samples: along each ray.
         """
-        if isinstance(field, SurfaceField):
-            return None
-        if isinstance(self.model, TripoSR):
-            half_side = self.model.config.grid_scale / 2
-            return partial(render_rays_evenly, field.radiance, samples=samples, half_side=half_side)
-        return partial(render_rays, field, samples=samples)
+        return system_of(self.model.config).ray_renderer(field, self.model.config, samples)
 
     def __call__(self, views: Views, resolution: int | None = None) -> Mesh:
         """`encode`, then `extract`."""

@@ -10,11 +10,15 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from instantmesh import CheckpointError, InputError, MissingFileError, Pipeline, Views, hub, loading, official_configs
-from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
+from instantmesh import CheckpointError, InputError, MissingFileError, Pipeline, Views, hub
+from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.errors import ConfigError
 from instantmesh.images import prepare
-from instantmesh.official_configs import openlrm_config, triposr_config
+from instantmesh.pipeline import loading
+from instantmesh.systems import openlrm, triposr
+from instantmesh.systems.instantmesh import InstantMeshConfig
+from instantmesh.systems.openlrm import openlrm_config
+from instantmesh.systems.triposr import triposr_config
 
 CPU = torch.device("cpu")
 
@@ -87,8 +91,8 @@ def plain(vit: ViTConfig, **values) -> ViTConfig:
 def triposr_folder(golden_folder, tmp_path, monkeypatch):
     """TripoSR's own file names at the references' small sizes."""
     config = json.loads((golden_folder / "triposr_tiny.config.json").read_text())["cfg"]
-    encoder = plain(official_configs._DINO["facebook/dino-vitb16"], hidden_size=32, heads=2, mlp_size=128)
-    monkeypatch.setitem(official_configs._DINO, "facebook/dino-vitb16", encoder)
+    encoder = plain(triposr._DINO["facebook/dino-vitb16"], hidden_size=32, heads=2, mlp_size=128)
+    monkeypatch.setitem(triposr._DINO, "facebook/dino-vitb16", encoder)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     torch.save(load_file(golden_folder / "triposr_tiny.weights.safetensors"), tmp_path / "model.ckpt")
     return tmp_path
@@ -98,10 +102,10 @@ def triposr_folder(golden_folder, tmp_path, monkeypatch):
 def openlrm_folder(golden_folder, tmp_path, monkeypatch):
     """OpenLRM's own file names at the references' small sizes."""
     config = json.loads((golden_folder / "openlrm_tiny.config.json").read_text())["cfg"]
-    small = official_configs._DINOV2["dinov2_vits14_reg"]
+    small = openlrm._DINOV2["dinov2_vits14_reg"]
     encoder = plain(small, hidden_size=48, heads=3, mlp_size=192)
-    monkeypatch.setitem(official_configs._DINOV2, config["encoder_model_name"], encoder)
-    monkeypatch.setitem(official_configs._OPENLRM_IMAGE_SIZE_PX, config["transformer_dim"], 224)
+    monkeypatch.setitem(openlrm._DINOV2, config["encoder_model_name"], encoder)
+    monkeypatch.setitem(openlrm._OPENLRM_IMAGE_SIZE_PX, config["transformer_dim"], 224)
     (tmp_path / "config.json").write_text(json.dumps(config))
     shutil.copy(golden_folder / "openlrm_tiny.weights.safetensors", tmp_path / "model.safetensors")
     return tmp_path
@@ -139,10 +143,10 @@ def test_a_single_view_pipeline_goes_from_photo_to_mesh(name, request):
     assert float(result.photo[:, 0, 0].mean()) == pytest.approx(model.background)
     assert len(result.mesh.faces) > 0
     assert torch.equal(pipeline.reconstruct(result.views, resolution=16).vertices, result.mesh.vertices)
-    with pytest.raises(InputError, match="no multiview stage"):
-        pipeline.generate_views(photo)
+    with pytest.raises(InputError, match="needs none"):
+        pipeline.generate_views(pipeline.prepare(photo))
     with pytest.raises(InputError, match="scale"):
-        pipeline(photo, scale=0.9)
+        pipeline(photo, camera_distance_scale=0.9)
 
 
 def test_official_configurations_are_those_shipped(tmp_path):

@@ -1,7 +1,7 @@
 """Which networks are on a GPU at the same time: `memory` of `Pipeline.from_pretrained`.
 
     high      all of them
-    low       those of one stage; the other's wait in the computer's memory
+    low       those of one stage; the other's are offloaded to the computer's memory
     minimal   one network at a time
     auto      the first of these that free memory is enough for
 
@@ -27,8 +27,8 @@ the rest is for libraries and for what the allocator can't use."""
 _log = logging.getLogger(__name__)
 
 
-def arrange(stages: Sequence[Sequence[nn.Module]], device: torch.device, memory: MemoryMode) -> None:
-    """Put the networks of each stage on the device, or have them take turns there.
+def place_networks(stages: Sequence[Sequence[nn.Module]], device: torch.device, memory: MemoryMode) -> None:
+    """Put the networks of each stage on the device, or offload them to the computer's memory between their calls.
 
     Args:
         stages: the networks of each stage that are called by themselves, on the CPU.
@@ -45,9 +45,9 @@ def arrange(stages: Sequence[Sequence[nn.Module]], device: torch.device, memory:
         for network in (network for stage in stages for network in stage):
             nn.Module.to(network, device)
     else:
-        from instantmesh.turns import Turns  # accelerate takes long to import
+        from instantmesh.pipeline.offload_hooks import OffloadedGroups  # accelerate takes long to import
 
-        Turns(grouped(stages, memory), device)
+        OffloadedGroups(grouped(stages, memory), device)
 
 
 def choose(stages: Sequence[Sequence[nn.Module]], free_bytes: int | None) -> Literal["high", "low", "minimal"]:

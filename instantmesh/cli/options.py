@@ -1,0 +1,78 @@
+"""Options that several commands share: names, help and defaults, stated once."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class MeshFormat(str, Enum):
+    """Endings a mesh can be written with."""
+
+    glb = "glb"
+    obj = "obj"
+    ply = "ply"
+    stl = "stl"
+    usdz = "usdz"
+
+
+class Origin(str, Enum):
+    """What of the mesh lies at the file's origin."""
+
+    CENTER = "center"
+    BOTTOM = "bottom"
+
+
+class MemoryMode(str, Enum):
+    """Which networks are on a GPU at the same time."""
+
+    AUTO = "auto"
+    HIGH = "high"
+    LOW = "low"
+    MINIMAL = "minimal"
+
+
+class Background(str, Enum):
+    """How the object is told from its background."""
+
+    auto = "auto"
+    alpha = "alpha"
+    key = "key"
+    matting = "matting"
+    keep = "keep"
+
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; made where it is missing.")]
+OutFile = Annotated[Path, typer.Option("--out", "-o", help="File to write; the ending chooses the format.")]
+ModelName = Annotated[str, typer.Option("--model", "-m", help="A name of `instantmesh models`, or a folder.")]
+Format = Annotated[MeshFormat, typer.Option("--format", "-f", help="The mesh file's format.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Memory = Annotated[MemoryMode, typer.Option(help="Of a GPU: all networks stay there, one stage's, or one alone.")]
+CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept instead of the usual cache.")]
+LocalOnly = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+BackgroundOption = Annotated[Background, typer.Option("--background", help="How the object is cut out.")]
+
+Resolution = Annotated[int | None, typer.Option(min=2, help="Of the extraction grid, along each axis.")]
+MinComponentArea = Annotated[
+    float, typer.Option(min=0, max=1, help="Loose parts stay from this share of the largest one's area; 0: all stay.")
+]
+TargetFaces = Annotated[int | None, typer.Option(min=4, help="Simplify to about this many faces.")]
+Watertight = Annotated[bool, typer.Option("--watertight", help="Make a solid that can be printed.")]
+TextureSize = Annotated[int | None, typer.Option(help="Give the mesh a texture with sides of this many texels.")]
+BlendViews = Annotated[
+    bool | None, typer.Option(help="Put the views' finer detail into the texture; by default only given views'.")
+]
+
+MeshFile = Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply, .stl, .off or .usdz.")]
+Up = Annotated[str, typer.Option(help="The axis that points up in the file: y, z, -y, ... (GLB and USDZ: y).")]
+Front = Annotated[str | None, typer.Option(help="The axis that the front looks along; z where y is up.")]
+SizeM = Annotated[float, typer.Option(min=0, help="Length of the longest side in the file, in metres.")]
+KeptSizeM = Annotated[
+    float | None, typer.Option(help="Length of the longest side in the file, in metres; otherwise it stays.")
+]
+OriginOption = Annotated[Origin, typer.Option("--origin", help="What lies at the file's origin.")]
+KeptOrigin = Annotated[
+    Origin | None, typer.Option("--origin", help="What lies at the file's origin; otherwise it stays.")
+]

@@ -1,0 +1,314 @@
+"""One photo to a coloured mesh: the steps, and the line that calls them."""
+
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from typing_extensions import Unpack
+
+from instantmesh import images
+from instantmesh.errors import InputError
+from instantmesh.finishing import Finished, FinishingOptions, finish
+from instantmesh.multiview.generator import MultiviewGenerator
+from instantmesh.pipeline.devices import choose_device, choose_dtypes
+from instantmesh.pipeline.loading import load_multiview, load_reconstruction
+from instantmesh.pipeline.offloading import check_memory_mode, place_networks
+from instantmesh.pipeline.options import (
+    PhotoOptions,
+    PhotoSettings,
+    Reconstruction,
+    ReconstructionOptions,
+    Sampling,
+    SamplingOptions,
+    StreamOptions,
+    StreamSettings,
+)
+from instantmesh.pipeline.outcome import Outcome
+from instantmesh.pipeline.reconstruction import Reconstructor
+from instantmesh.pipeline.result import Result
+from instantmesh.pipeline.streaming import stream
+from instantmesh.structures import Mesh, Views
+from instantmesh.systems import Field
+
+if TYPE_CHECKING:
+    from instantmesh.images.cutout import Background
+    from instantmesh.images.reading import ImageSource
+    from instantmesh.pipeline.offloading import MemoryMode
+
+DEFAULT_MODEL = "instant-mesh-large"
+
+
+class Pipeline:
+    """Photo -> views -> mesh. Build one with `from_pretrained`, or from parts of your own.
+
+    Each step is a method with plain types, so that a line of your own can be put together from them; `__call__` is
+    just that line.
+
+    Attributes:
+        multiview: generates views of the photo's object; None for a system that reconstructs from the photo itself, or
+            where only `reconstruct` is wanted.
+        reconstructor: turns views into a mesh.
+
+    Example:
+        >>> pipe = Pipeline.from_pretrained("tiny")
+        >>> pipe("photo.png", seed=42).mesh.save("photo.glb")
+    """
+
+    def __init__(self, multiview: MultiviewGenerator | None, reconstructor: Reconstructor) -> None:
+        self.multiview = multiview
+        self.reconstructor = reconstructor
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | PathLike[str] = DEFAULT_MODEL,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        cache_dir: str | PathLike[str] | None = None,
+        local_files_only: bool = False,
+        *,
+        multiview: bool | None = None,
+        memory: "MemoryMode" = "auto",
+    ) -> "Pipeline":
+        """Load a model by name ("tiny" comes with the package; `instantmesh models` lists all) or from a folder.
+
+        Args:
+            name: a model's name, or a folder in a layout of `instantmesh.pipeline.loading`.
+            device: "auto" takes CUDA where there is one.
+            dtype: of the multiview stage, and of the matrix products in the reconstruction's encoder and transformer;
+                its fields and surfaces are computed in float32 in any case. "auto" is float32 on CPUs; on CUDA float16
+                for the first and bfloat16 (on older GPUs float32) for the second, see docs/performance.md.
+            cache_dir: where downloads are kept; None is Hugging Face's own cache (files put by hand: docs/models.md).
+            local_files_only: never use the network.
+            multiview: whether the multiview generator is loaded; None loads it if the reconstruction starts from
+                generated views. False is for `reconstruct` alone.
+            memory: of a GPU. "high" keeps both stages there, "low" one at a time, "minimal" one network at a time;
+                "auto" is the first of these that free memory is enough for. The results are the same.
+
+        Raises:
+            UnknownModelError: no such name; the nearest is suggested.
+            MissingFileError: files are neither here nor to be downloaded; the message says what to put where.
+            CheckpointError: a file is damaged, unsafe, or another variant's.
+            InputError: no such device, dtype or memory mode.
+        """
+        check_memory_mode(memory)
+        place, cpu = choose_device(device), torch.device("cpu")
+        generator_dtype, product_dtype = choose_dtypes(dtype, place)
+        model = load_reconstruction(str(name), cpu, torch.float32, cache_dir, local_files_only)
+        generator = None
+        if multiview or (multiview is None and model.takes_generated_views):
+            generator = load_multiview(str(name), cpu, generator_dtype, cache_dir, local_files_only)
+        reconstructor = Reconstructor(model, product_dtype)
+        reconstructor.move_small_modules(place)
+        stages = [reconstructor.networks] if generator is None else [generator.networks, reconstructor.networks]
+        place_networks(stages, place, memory)
+        return cls(generator, reconstructor)
+
+    def compile(self, **options: Any) -> None:
+        """Compile the networks of both stages, as far as they can be: the first result takes longer, later ones less
+        time, and the numbers are the same within rounding.
+
+        Args:
+            options: of `torch.compile`; `mode="reduce-overhead"` records CUDA graphs.
+        """
+        self.reconstructor.compile(**options)
+        if self.multiview is not None:
+            self.multiview.compile(**options)
+
+    def set_progress_bar_config(self, **options: Any) -> None:
+        """Options of the progress bar of denoising steps, as in diffusers: `disable=True` hides it."""
+        if self.multiview is not None:
+            self.multiview.set_progress_bar_config(**options)
+
+    def __call__(self, photo: "ImageSource", **options: Unpack[PhotoOptions]) -> Result:
+        """Make a mesh from one photo; `stream` is for many.
+
+        Args:
+            photo: path, PIL image, array (h, w, 3 or 4) or tensor (3 or 4, h, w); 8-bit, or float in [0, 1].
+            options: see `PhotoOptions`. What a system doesn't use has no effect: one that reconstructs from the photo
+                itself draws nothing at random and denoises nothing.
+
+        Raises:
+            ImageError: unreadable, too small, or without foreground.
+            EmptySurfaceError: no surface came out.
+            InputError: an option that can't be, found before any work is done.
+        """
+        settings = PhotoSettings.of(**options)
+        self.check(settings)
+        image = self.prepare(photo, settings.background)
+        views = self.input_views([image], [settings])[0]
+        posed = views.at_camera_distance(settings.camera_distance_scale)
+        field = self.encode(posed)
+        mesh = self.extract(field, settings.resolution)
+        return self.result(image, views, posed, field, mesh, settings)
+
+    def stream(self, photos: "Sequence[ImageSource]", **options: Unpack[StreamOptions]) -> Iterator[Outcome]:
+        """The outcomes of many photos one by one, in order; a photo that fails doesn't stop the others.
+
+        While a GPU works on a batch, the photos of the next one are prepared and the meshes of the last one are
+        finished in other threads; the outcomes of a batch then come when the GPU is through with the next one.
+
+        Args:
+            photos: a list of photos as in `__call__`.
+            options: see `StreamOptions`.
+
+        Raises:
+            InputError: an option that can't be, found before any work is done.
+
+        Example:
+            >>> for outcome in pipe.stream(["a.png", "b.png"], seed=42):
+            ...     print(outcome.error or outcome.result.mesh)
+        """
+        settings = StreamSettings.of(**options)
+        self.check(settings)
+        return stream(self, photos, settings)
+
+    def prepare(self, photo: "ImageSource", background: "Background" = "auto") -> Float[Tensor, "3 s s"]:
+        """The photo's object cut out, centred in a square, on the grey level that the system was trained with.
+
+        Args:
+            photo: as in `__call__`.
+            background: how the object is told from its background, see `instantmesh.images.cut_out`.
+
+        Raises:
+            ImageError, InputError, MissingBackendError, MissingFileError: see `instantmesh.images.prepare`.
+        """
+        return images.prepare(photo, background, background_level=self.reconstructor.model.background)
+
+    def generate_views(self, image: Float[Tensor, "3 s s"], **options: Unpack[SamplingOptions]) -> Views:
+        """Views of a prepared photo's object, from the generator's rig.
+
+        Args:
+            image: what `prepare` returned.
+            options: see `SamplingOptions`.
+
+        Raises:
+            InputError: an option that can't be; the pipeline has no multiview generator, or it has no fast mode.
+
+        Example:
+            >>> views = pipe.generate_views(pipe.prepare("photo.png"), seed=42)
+            >>> mesh = pipe.reconstruct(views)
+        """
+        return self._generate([image], [Sampling.of(**options)])[0]
+
+    def input_views(self, images: Sequence[Tensor], settings: Sequence[PhotoSettings]) -> list[Views]:
+        """The views that the reconstruction starts from, of prepared photos: generated ones, or the photo
+        itself, as the system has it.
+
+        Args:
+            images: what `prepare` returned.
+            settings: checked options, one for each photo.
+        """
+        model = self.reconstructor.model
+        if not model.takes_generated_views:
+            return [model.photo_view(image) for image in images]
+        return self._generate(images, settings)
+
+    def encode(self, views: Views) -> Field:
+        """The field of the object in the views; see `Reconstructor.encode`."""
+        return self.reconstructor.encode(views)
+
+    def extract(self, field: Field, resolution: int | None = None) -> Mesh:
+        """The mesh of a field, unfinished; see `Reconstructor.extract`."""
+        return self.reconstructor.extract(field, resolution)
+
+    @torch.no_grad()
+    def finish(
+        self, mesh: Mesh, field: Field, views: Views | None = None, **options: Unpack[FinishingOptions]
+    ) -> Finished:
+        """A field's mesh cleaned, and simplified, solid and textured as far as asked to, with the field's colours.
+
+        Args:
+            mesh: what `extract` returned. field: that it was extracted from.
+            views: with cameras, whose finer detail goes into the texture; None for the field's colours alone.
+            options: see `FinishingOptions`.
+
+        Raises:
+            InputError: as in `instantmesh.finish`.
+        """
+        return finish(mesh, color_field=field.colors, views=views, **options)
+
+    def reconstruct(self, views: Views, **options: Unpack[ReconstructionOptions]) -> Mesh:
+        """A finished mesh from views: any number with any poses, or, with a single-view system, one.
+
+        Args:
+            views: images with their cameras; the object at the origin, inside [-1, 1]^3. On white; TripoSR's on grey
+                (0.5), without a camera. OpenLRM's camera may be left out.
+            options: see `ReconstructionOptions`.
+
+        Raises:
+            EmptySurfaceError: no surface came out.
+            InputError, CameraError: an option that can't be, more views than the system takes, cameras missing, or
+                given where none is used.
+        """
+        if not isinstance(views, Views):
+            raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
+        settings = Reconstruction.of(**options)
+        field = self.encode(views)
+        mesh = self.extract(field, settings.resolution)
+        return self._finished(mesh, field, views, settings, blend_views=True).mesh
+
+    def result(
+        self, image: Tensor, views: Views, posed: Views, field: Field, mesh: Mesh, settings: PhotoSettings
+    ) -> Result:
+        """Finish a photo's mesh, and put together what became of the photo."""
+        finished = self._finished(mesh, field, posed, settings, blend_views=False)
+        renderer = self.reconstructor.ray_renderer(field)
+        return Result(finished.mesh, views, image, posed, field, renderer, finished.steps)
+
+    def check(self, settings: PhotoSettings) -> None:
+        """Raises:
+        InputError: what this pipeline can't do, found before any work is done.
+        """
+        model = self.reconstructor.model
+        if model.single_view and settings.camera_distance_scale != 1:
+            raise InputError(
+                f"camera_distance_scale must be 1 for {model.system}, which is told no distance, got"
+                f" {settings.camera_distance_scale}"
+            )
+        if model.takes_generated_views:
+            self._generator(settings)
+
+    def _generator(self, sampling: Sampling) -> tuple[MultiviewGenerator, int]:
+        """The multiview generator, and how many steps it is to take."""
+        generator = self.multiview
+        if generator is None:
+            system = self.reconstructor.model.system
+            reason = "was loaded without one" if not self.reconstructor.model.single_view else f"{system} needs none"
+            raise InputError(f"this pipeline has no multiview generator ({reason}): pass multiview=True to load it")
+        steps = generator.default_steps
+        if sampling.fast:
+            if generator.fast_steps is None:
+                raise InputError(f"{type(generator).__name__} has no fast mode")
+            steps = generator.fast_steps
+        return generator, sampling.steps or steps
+
+    @torch.no_grad()
+    def _generate(self, images: Sequence[Tensor], settings: Sequence[Sampling]) -> list[Views]:
+        first = settings[0]  # they differ in their seeds at most
+        generator, steps = self._generator(first)
+        return generator.generate(
+            images,
+            steps=steps,
+            guidance_scale=first.guidance_scale,
+            generators=random_generators(settings),
+            callback=first.callback,
+            fast=first.fast,
+        )
+
+    @torch.no_grad()
+    def _finished(
+        self, mesh: Mesh, field: Field, views: Views, settings: Reconstruction, *, blend_views: bool
+    ) -> Finished:
+        blended = blend_views if settings.blend_views is None else settings.blend_views
+        usable = blended and views.cameras is not None  # single-view systems don't know where theirs was taken
+        return self.finish(mesh, field, views if usable else None, **vars(settings.finishing))
+
+
+def random_generators(settings: Sequence[Sampling]) -> list[torch.Generator] | None:
+    """A random generator for each sample; None where nothing is fixed."""
+    generators = [sampling.random_generator() for sampling in settings]
+    return None if None in generators else [generator for generator in generators if generator is not None]
