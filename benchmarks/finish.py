@@ -44,7 +44,7 @@ RING_SECTIONS = 320
 MANY_FACES = 20_000
 RANDOM_MODELS = ("instant-mesh-base",)
 COLUMNS = (
-    *("faces_before", "faces_after", "parts_before", "open_before", "open_after"),
+    *("faces_before", "faces_after", "parts_before", "boundary_edges_before", "boundary_edges_after"),
     *("clean_s", "simplify_s", "watertight_s", "texture_s", "glb_s", "report_s", "mean_error", "max_error"),
     *("cd_before", "cd_after", "f01_before", "f01_after", "psnr_before", "psnr_after"),
 )
@@ -105,8 +105,8 @@ def measure(
         "faces_before": before.faces,
         "faces_after": after.faces,
         "parts_before": before.components,
-        "open_before": before.open_edges,
-        "open_after": after.open_edges,
+        "boundary_edges_before": before.boundary_edges,
+        "boundary_edges_after": after.boundary_edges,
         "clean_s": clean_s,
         "simplify_s": simplify_s,
         "watertight_s": watertight_s,

@@ -32,7 +32,7 @@ from speed import give_surface, random_model
 from instantmesh import Mesh, clean
 from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.reconstruction import Reconstructor
 from instantmesh.texture.bake import bake
 from instantmesh.texture.charts import flattened

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from instantmesh.errors import InputError
 from instantmesh.files.colors import linear_to_srgb, sample_texture, srgb_to_linear
 from instantmesh.files.model_files import MODEL_ENDINGS, ModelPart, read_model, soft_light
+from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.structures import Mesh
 
 Array = NDArray[np.floating]
@@ -44,25 +44,7 @@ def load_mesh_in_world(path: str | PathLike[str]) -> Mesh:
         torch.tensor(faces),
         torch.tensor(colors, dtype=torch.float32),
     )
-    return _lit_if_plain(normalise_to_sphere(mesh))
-
-
-def normalise_to_sphere(mesh: Mesh) -> Mesh:
-    """Move the bounding box's centre to the origin and scale the farthest vertex to radius 1.
-
-    Only vertices that faces use count.
-
-    Raises:
-        InputError: no faces, or all vertices in one point.
-    """
-    used = mesh.vertices[mesh.faces.flatten()]
-    if not len(used):
-        raise InputError("the mesh has no faces")
-    centre = (used.amin(0) + used.amax(0)) / 2
-    radius = (used - centre).norm(dim=-1).max()
-    if float(radius) == 0:
-        raise InputError("all vertices of the mesh lie in one point")
-    return replace(mesh, vertices=(mesh.vertices - centre) / radius)
+    return _lit_if_plain(to_unit_sphere(mesh))
 
 
 def _subdivision_rounds(face_count: int) -> int:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from instantmesh.errors import InputError
+from instantmesh.geometry.triangles import Triangles, components
 from instantmesh.mesh.degenerate import degenerate, remove_degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import close_small_holes
-from instantmesh.mesh.triangles import Triangles, components
 from instantmesh.mesh.winding import orient
 from instantmesh.mesh.words import joined, number
 from instantmesh.structures import Mesh

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from instantmesh.errors import InputError
+from instantmesh.geometry.edges import Edges
+from instantmesh.geometry.triangles import Triangles, components, unit
 from instantmesh.mesh.degenerate import remove_degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import close_loops, rim_loops
-from instantmesh.mesh.triangles import Edges, Triangles, components
 from instantmesh.mesh.winding import orient, turn_outward
 from instantmesh.mesh.words import joined, number
 from instantmesh.structures import Mesh
@@ -94,8 +95,7 @@ def _drawn_apart(mesh: Triangles) -> Triangles:
     normals = np.zeros_like(mesh.vertices)
     for corner in mesh.faces.T:
         np.add.at(normals, corner, mesh.area_vectors())
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    inward = -_GAP * mesh.extent() * normals / np.maximum(lengths, 1e-300)
+    inward = -_GAP * mesh.extent() * unit(normals)
     return replace(mesh, vertices=mesh.vertices + np.where(touching[:, None], inward, 0))
 
 

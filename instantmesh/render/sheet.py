@@ -11,7 +11,8 @@ from torch import Tensor
 
 from instantmesh.errors import InputError
 from instantmesh.files.pictures import to_pil, write_picture
-from instantmesh.render.studio import filling_cameras, in_unit_sphere, shoot
+from instantmesh.geometry.bounds import to_unit_sphere
+from instantmesh.render.studio import filling_cameras, shoot
 from instantmesh.render.wireframe import wireframe
 from instantmesh.structures import Mesh, Texture
 
@@ -37,7 +38,7 @@ def inspection_sheet(mesh: Mesh, size_px: int = 384) -> Float[Tensor, "3 h w"]:
         raise InputError(f"size_px must be 64 or more, got {size_px}")
     if not len(mesh.faces):
         raise InputError("the mesh has no faces: there is nothing to show")
-    placed = in_unit_sphere(mesh)
+    placed = to_unit_sphere(mesh)
     cameras = filling_cameras(placed, _AZIMUTHS_DEG)
     shots = shoot(placed, cameras, size_px, size_px)
     colors = (

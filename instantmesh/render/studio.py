@@ -1,14 +1,14 @@
 """How pictures for people are taken: the object in the middle, a soft lamp beside the photographer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
-from instantmesh.cameras import project, spherical_cameras
+from instantmesh.cameras import project, spherical_cameras, zoom_cameras
 from instantmesh.render.raster import MeshPictures, render_mesh
 from instantmesh.structures import Cameras, Mesh
 
@@ -51,25 +51,13 @@ class Shots:
         return avg_pool2d(premultiplied + (1 - self.seen.mask), SUPERSAMPLING).clamp(0, 1)
 
 
-def in_unit_sphere(mesh: Mesh) -> Mesh:
-    """The mesh around the origin, inside the unit sphere. Vertices that no face uses don't count."""
-    used = mesh.vertices[mesh.faces.flatten()]
-    if not len(used):
-        return mesh
-    centre = (used.amin(0) + used.amax(0)) / 2
-    radius = (used - centre).norm(dim=1).amax().clamp(min=1e-12)
-    return replace(mesh, vertices=(mesh.vertices - centre) / radius)
-
-
 def filling_cameras(mesh: Mesh, azimuths_deg: Sequence[float]) -> Cameras:
     """Cameras around a mesh in the unit sphere, whose common focal length lets it fill the pictures."""
     n = len(azimuths_deg)
     cameras = spherical_cameras(azimuths_deg, [_ELEVATION_DEG] * n, _RADIUS, fov_deg=30.0).to(mesh.vertices.device)
     uv, _ = project(mesh.vertices[mesh.faces.flatten().unique()], cameras)
     zoom = _FILLED / 2 / (uv - 0.5).abs().amax().clamp(min=1e-6)
-    scale = torch.ones(3, 3, device=zoom.device)
-    scale[0, 0] = scale[1, 1] = zoom
-    return Cameras(cameras.camera_to_world, cameras.intrinsics * scale)
+    return zoom_cameras(cameras, float(zoom))
 
 
 def shoot(mesh: Mesh, cameras: Cameras, height: int, width: int) -> Shots:

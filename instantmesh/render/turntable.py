@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from instantmesh.cameras import orbit_cameras, project, rays
+from instantmesh.cameras import crop_cameras, orbit_cameras, project, rays
 from instantmesh.errors import InputError
 from instantmesh.files.video import Frame, check_video, write_video
-from instantmesh.render.studio import in_unit_sphere, shoot
+from instantmesh.geometry.bounds import to_unit_sphere
+from instantmesh.render.studio import shoot
 from instantmesh.render.volume import RayValues
 from instantmesh.structures import Cameras, Mesh
 
@@ -63,7 +64,7 @@ def turntable(
 
 
 def _of_mesh(mesh: Mesh) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
-    mesh = in_unit_sphere(mesh)
+    mesh = to_unit_sphere(mesh)
     used = mesh.vertices[mesh.faces.flatten().unique()].detach()
 
     def picture(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
@@ -72,21 +73,13 @@ def _of_mesh(mesh: Mesh) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
         left, top = ((uv.amin(0) - 1).floor().clamp(0, size_px - 1)).int().tolist()
         right, bottom = ((uv.amax(0) + 1).ceil().clamp(1, size_px)).int().tolist()
         height, width = bottom - top, right - left
-        part = shoot(mesh, _cropped(camera, size_px, left, top, width, height), height, width).color()[0]
+        window = crop_cameras(camera, left / size_px, top / size_px, width / size_px, height / size_px)
+        part = shoot(mesh, window, height, width).color()[0]
         whole = part.new_ones(3, size_px, size_px)
         whole[:, top:bottom, left:right] = part
         return whole
 
     return picture
-
-
-def _cropped(camera: Cameras, size_px: int, left: int, top: int, width: int, height: int) -> Cameras:
-    """The camera of a part of a square picture."""
-    to_part = torch.tensor(
-        [[size_px / width, 0, -left / width], [0, size_px / height, -top / height], [0, 0, 1]],
-        dtype=camera.intrinsics.dtype,
-    )
-    return Cameras(camera.camera_to_world, to_part @ camera.intrinsics)
 
 
 def _of_field(sight: RaySight, device: torch.device | str) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:

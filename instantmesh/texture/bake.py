@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from instantmesh.errors import InputError
-from instantmesh.mesh.nearest import Nearest
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.nearest import Nearest
+from instantmesh.geometry.triangles import Triangles, unit
 from instantmesh.mesh.simplify import ColorField
-from instantmesh.mesh.triangles import Triangles
 from instantmesh.render.texture_lookup import sample_texture
 from instantmesh.structures import Mesh, Texture, Views
 from instantmesh.texture.flat import Array
@@ -121,9 +122,8 @@ def _on_surface(mesh: Mesh, triangles: Triangles, texels: Texels) -> tuple[Array
     """(t, 3) the points that the texels show, and (t, 3) the smooth unit normals there."""
     corners = triangles.faces[texels.face]
     smooth = mesh.vertex_normals().detach().double().cpu().numpy()
-    points = np.einsum("tk,tkx->tx", texels.weights, triangles.vertices[corners])
-    normals = np.einsum("tk,tkx->tx", texels.weights, smooth[corners])
-    return points, normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    points = interpolate(triangles.vertices, corners, texels.weights)
+    return points, unit(interpolate(smooth, corners, texels.weights))
 
 
 def _read_colors(

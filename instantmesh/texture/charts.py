@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.texture.flat import Array, Flat, Indices, side_by_side
 from instantmesh.texture.projection import projected
 

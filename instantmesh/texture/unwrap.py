@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.texture.charts import flattened
 from instantmesh.texture.flat import Array
 from instantmesh.texture.packing import packed

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
 from instantmesh.cameras import project
-from instantmesh.render.embree import RayScene
+from instantmesh.geometry.rays import RayScene
 from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Cameras, Mesh, Views
 
@@ -160,7 +160,7 @@ def _look(points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], sight: _S
 def _unhidden(starts: Float[Tensor, "q 3"], camera: Cameras, scene: RayScene) -> Float[Tensor, " q"]:
     """1 where the way from `starts` to the camera is free, else 0."""
     way = camera.camera_to_world[:, :3, 3] - starts
-    _, distance = scene.first_hits(starts.cpu().numpy(), way.cpu().numpy())
+    distance = scene.first_hits(starts.cpu().numpy(), way.cpu().numpy()).distance
     return torch.from_numpy(distance >= 1).to(starts)
 
 

@@ -9,8 +9,9 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from instantmesh.errors import InputError, MissingFileError
-from instantmesh.evaluation.true_meshes import linear_to_srgb, load_mesh_in_world, normalise_to_sphere
+from instantmesh.evaluation.true_meshes import linear_to_srgb, load_mesh_in_world
 from instantmesh.files.colors import srgb_to_linear
+from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.structures import Mesh
 
 from .shapes import cuboid, sphere, volume
@@ -122,11 +123,11 @@ def test_parts_of_a_scene_keep_their_places_and_colours(tmp_path: Path):
 def test_the_sphere_is_filled_by_what_faces_use():
     mesh = cuboid(2, 2, 2)
     stray = Mesh(torch.cat([mesh.vertices + 3, torch.full((1, 3), 50.0)]), mesh.faces)
-    assert normalise_to_sphere(stray).vertices[:-1].abs().flatten().tolist() == pytest.approx([3**-0.5] * 24)
+    assert to_unit_sphere(stray).vertices[:-1].abs().flatten().tolist() == pytest.approx([3**-0.5] * 24)
     with pytest.raises(InputError, match="no faces"):
-        normalise_to_sphere(Mesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.long)))
+        to_unit_sphere(Mesh(torch.zeros(3, 3), torch.zeros(0, 3, dtype=torch.long)))
     with pytest.raises(InputError, match="one point"):
-        normalise_to_sphere(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]])))
+        to_unit_sphere(Mesh(torch.zeros(3, 3), torch.tensor([[0, 1, 2]])))
 
 
 def test_srgb_there_and_back():

@@ -13,10 +13,10 @@ from instantmesh.cameras import six_view_cameras
 from instantmesh.config import InstantMeshConfig, OpenLRMConfig, TriplaneConfig, TripoSRConfig, ViTConfig
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.geometry.nearest import NearestSurface
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.loading import build
 from instantmesh.lrm.precision import lower_products
-from instantmesh.mesh.nearest import NearestSurface
-from instantmesh.mesh.triangles import Triangles
 from instantmesh.reconstruction import Reconstructor
 
 VIT = ViTConfig(hidden_size=16, layers=2, heads=2, mlp_size=32, patch_size=8, trained_grid=4)

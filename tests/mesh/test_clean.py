@@ -108,7 +108,7 @@ def test_a_moebius_strip_stays_as_it_is():
     faces = np.concatenate([np.stack([upper, after, lower], 1), np.stack([after, below, lower], 1)])
     mesh = colored(vertices, faces)
     assert same(clean(mesh)[0], mesh)
-    assert report(mesh).turned_edges == 2 or report(mesh).turned_edges == 1
+    assert report(mesh).inconsistent_edges == 2 or report(mesh).inconsistent_edges == 1
 
 
 def test_small_holes_are_closed_in_the_colour_of_their_rim():
@@ -119,7 +119,7 @@ def test_small_holes_are_closed_in_the_colour_of_their_rim():
     holed = with_faces(mesh, bowl.faces[(bowl.faces != pole).all(1)])
     cleaned, done = clean(holed)  # of two, 0.15 and 0.9 wide in a ball that is 2 wide
     assert done.closed_holes == 1
-    assert report(cleaned).open_edges == report(bowl).open_edges > 0
+    assert report(cleaned).boundary_edges == report(bowl).boundary_edges > 0
     new = cleaned.vertices[:, 0].argmax()
     assert float(cleaned.vertices[new, 0]) == pytest.approx(1, abs=0.01)
     assert cleaned.vertex_colors is not None

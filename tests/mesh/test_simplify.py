@@ -6,8 +6,8 @@ import torch
 
 from instantmesh import InputError, Mesh, clean, report, simplify
 from instantmesh.evaluation.geometry_metrics import geometry_scores
-from instantmesh.mesh.nearest import _closest_weights, sample
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.nearest import _closest_weights
+from instantmesh.geometry.sampling import sample_surface
 from tests.mesh.shapes import color_at, colored, cube, joined, ring, same, sphere, volume
 
 
@@ -30,7 +30,7 @@ def test_the_shape_and_its_colours_stay(mesh, target):
 def test_the_error_stated_is_the_error_against_all_faces():
     mesh = sphere()
     small, done = simplify(mesh, 200)
-    points = sample(Triangles.of(small), 2000, np.random.default_rng(5))
+    points = sample_surface(small.vertices, small.faces, 2000, torch.Generator().manual_seed(5)).double().numpy()
     corners = mesh.vertices.double().numpy()[mesh.faces.numpy()]
     closest = np.einsum("pfk,fkx->pfx", _closest_weights(corners[None], points[:, None]), corners)
     distances = np.linalg.norm(closest - points[:, None], axis=2).min(1)

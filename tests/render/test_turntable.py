@@ -10,7 +10,8 @@ from PIL import Image, ImageSequence
 
 from instantmesh import InputError, Mesh, cli
 from instantmesh.cameras import orbit_cameras
-from instantmesh.render.studio import in_unit_sphere, shoot
+from instantmesh.geometry.bounds import to_unit_sphere
+from instantmesh.render.studio import shoot
 from instantmesh.render.turntable import _of_mesh, turntable
 from instantmesh.render.volume import render_rays
 from tests.files.lettered import textured_letter
@@ -29,7 +30,7 @@ def ball_with_a_red_front(points: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def test_only_the_box_around_the_object_is_rendered_and_nothing_is_lost():
-    mesh = in_unit_sphere(textured_letter())
+    mesh = to_unit_sphere(textured_letter())
     cameras = orbit_cameras(5)
     whole = shoot(mesh, cameras, 96, 96).color()
     picture = _of_mesh(textured_letter())

@@ -8,9 +8,11 @@ import torch
 
 from instantmesh.errors import InputError
 from instantmesh.evaluation.protocol import held_out_cameras
-from instantmesh.mesh.nearest import NearestSurface, sample
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.nearest import NearestSurface
+from instantmesh.geometry.sampling import sample_faces
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.mesh.simplify import simplify
-from instantmesh.mesh.triangles import Triangles
 from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Mesh
 from instantmesh.texture.bake import bake
@@ -71,7 +73,8 @@ def test_original_places_are_the_nearest_ones_on_smooth_surfaces() -> None:
     fine = sphere(subdivisions=5)
     coarse, _ = simplify(fine, 1000)
     triangles = Triangles.of(coarse)
-    points = sample(triangles, 2000, np.random.default_rng(0))
+    face, weights = sample_faces(triangles.areas() / triangles.areas().sum(), 2000, np.random.default_rng(0))
+    points = interpolate(triangles.vertices, triangles.faces[face], weights)
     outward = points / np.linalg.norm(points, axis=1, keepdims=True)
     found = OriginalSurface(Triangles.of(fine))(points, outward)
     exact = NearestSurface(Triangles.of(fine))(points)
