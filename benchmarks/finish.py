@@ -89,11 +89,11 @@ def measure(
     texture_size: int,
     color_field: ColorField | None = None,
     views: Views | None = None,
-    keep_components: float = 1.0,
+    min_component_area: float = 1.0,
 ) -> tuple[dict[str, Any], Mesh]:
     """One row of the table, and the finished mesh."""
     before, report_s = timed(lambda: report(mesh))
-    (cleaned, _), clean_s = timed(lambda: clean(mesh, keep_components=keep_components))
+    (cleaned, _), clean_s = timed(lambda: clean(mesh, min_component_area=min_component_area))
     (small, simplified), simplify_s = timed(lambda: simplify(cleaned, target_faces, color_field=color_field))
     (solid, _), watertight_s = timed(lambda: make_watertight(small))
     (textured, baked), texture_s = timed(lambda: bake(solid, mesh, texture_size, color_field=color_field, views=views))
@@ -161,7 +161,11 @@ def run(arguments: argparse.Namespace) -> None:
         field = model.field(model(images, cameras)[0])
         give_surface(model, field)
         mesh = Reconstructor(model).extract(field)
-        add(measure(f"{name}, random", mesh, MANY_FACES, arguments.texture_size, field.colors, keep_components=0.0)[0])
+        add(
+            measure(f"{name}, random", mesh, MANY_FACES, arguments.texture_size, field.colors, min_component_area=0.0)[
+                0
+            ]
+        )
     add(measure("wavy ring", wavy_ring(), MANY_FACES, arguments.texture_size)[0])
     if arguments.out:
         names = ("model", "target_faces", "texture_size", "view_size")

@@ -74,7 +74,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Memory = Annotated[MemoryMode, typer.Option(help="Of a GPU: all networks stay there, one stage's, or one alone.")]
 CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept instead of the usual cache.")]
 Resolution = Annotated[int | None, typer.Option(min=2, help="Of the extraction grid, along each axis.")]
-KeepComponents = Annotated[
+MinComponentArea = Annotated[
     float, typer.Option(min=0, max=1, help="Loose parts stay from this share of the largest one's area; 0: all stay.")
 ]
 TargetFaces = Annotated[int | None, typer.Option(min=4, help="Simplify to about this many faces.")]
@@ -107,7 +107,7 @@ def generate(
     background: Annotated[Background, typer.Option(help="How the object is cut out.")] = Background.auto,
     resolution: Resolution = None,
     target_faces: TargetFaces = None,
-    keep_components: KeepComponents = 1.0,
+    min_component_area: MinComponentArea = 1.0,
     watertight: Watertight = False,
     texture_size: TextureSize = None,
     blend_views: BlendViews = False,
@@ -149,7 +149,7 @@ def generate(
             background=background.value,
             scale=scale,
             resolution=resolution,
-            keep_components=keep_components,
+            min_component_area=min_component_area,
             target_faces=target_faces,
             watertight=watertight,
             texture_size=texture_size,
@@ -179,7 +179,7 @@ def reconstruct(
     model: ModelName = "instant-mesh-large",
     resolution: Resolution = None,
     target_faces: TargetFaces = None,
-    keep_components: KeepComponents = 1.0,
+    min_component_area: MinComponentArea = 1.0,
     watertight: Watertight = False,
     texture_size: TextureSize = None,
     blend_views: BlendViews = True,
@@ -208,7 +208,7 @@ def reconstruct(
     mesh = pipeline.reconstruct(
         posed,
         resolution=resolution,
-        keep_components=keep_components,
+        min_component_area=min_component_area,
         target_faces=target_faces,
         watertight=watertight,
         texture_size=texture_size,
@@ -224,7 +224,7 @@ def finish(
     file: MeshFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to; the ending chooses the format.")],
     target_faces: TargetFaces = None,
-    keep_components: KeepComponents = 1.0,
+    min_component_area: MinComponentArea = 1.0,
     watertight: Watertight = False,
     texture_size: TextureSize = None,
     up: Up = "y",
@@ -241,7 +241,7 @@ def finish(
     _refuse_existing(written_files(out), overwrite)
     done = finish_mesh(
         read_mesh(file),
-        keep_components=keep_components,
+        min_component_area=min_component_area,
         target_faces=target_faces,
         watertight=watertight,
         texture_size=texture_size,
@@ -260,7 +260,7 @@ def inspect(
     """Say what a mesh file holds: faces, loose parts, holes, size, colours, and what may cause trouble."""
     from instantmesh.mesh.reading import read_mesh
     from instantmesh.mesh.report import report_file
-    from instantmesh.render.sheet import save_inspection
+    from instantmesh.render.inspection_sheet import save_inspection
 
     found = report_file(file)
     typer.echo(found.to_json() if as_json else str(found))

@@ -25,16 +25,16 @@ class Finishing:
         InputError: what can't be done, found before a mesh is made.
     """
 
-    keep_components: float = 1.0
+    min_component_area: float = 1.0
     largest_hole: float = 0.1
     target_faces: int | None = None
-    below_floor: bool = False
+    allow_quality_loss: bool = False
     watertight: bool = False
     texture_size: int | None = None
     blend_views: bool = True
 
     def __post_init__(self) -> None:
-        check_share("keep_components", self.keep_components)
+        check_share("min_component_area", self.min_component_area)
         check_share("largest_hole", self.largest_hole)
         if self.target_faces is not None:
             check_target(self.target_faces)
@@ -61,10 +61,10 @@ class Finished:
 def finish(
     mesh: Mesh,
     *,
-    keep_components: float = 1.0,
+    min_component_area: float = 1.0,
     largest_hole: float = 0.1,
     target_faces: int | None = None,
-    below_floor: bool = False,
+    allow_quality_loss: bool = False,
     watertight: bool = False,
     texture_size: int | None = None,
     color_field: ColorField | None = None,
@@ -75,8 +75,8 @@ def finish(
 
     Args:
         mesh: as it came out of the surface extraction, or any other. Its own texture is read for the new one.
-        keep_components, largest_hole: as in `clean`.
-        target_faces, below_floor: as in `simplify`; None keeps all faces.
+        min_component_area, largest_hole: as in `clean`.
+        target_faces, allow_quality_loss: as in `simplify`; None keeps all faces.
         watertight: make it a solid for printing, see `make_watertight`. It may take a few faces more.
         texture_size: side in texels of the texture that the mesh gets, see `texture.bake`; None gives none, unless the
             mesh came with one: then the new one is as large.
@@ -89,7 +89,7 @@ def finish(
     """
     if texture_size is None and mesh.texture is not None:
         texture_size = max(mesh.texture.image.shape[1:])
-    wishes = Finishing(keep_components, largest_hole, target_faces, below_floor, watertight, texture_size)
+    wishes = Finishing(min_component_area, largest_hole, target_faces, allow_quality_loss, watertight, texture_size)
     return finish_as(wishes, mesh, color_field, views, callback)
 
 
@@ -102,16 +102,18 @@ def finish_as(
 ) -> Finished:
     """`finish` with wishes that have been checked."""
     original = mesh
-    mesh, cleaned = clean(mesh, keep_components=wishes.keep_components, largest_hole=wishes.largest_hole)
+    mesh, cleaned = clean(mesh, min_component_area=wishes.min_component_area, largest_hole=wishes.largest_hole)
     steps: list[Step] = [cleaned]
     if cleaned.dropped_share >= _A_PART:
         _log.warning(
-            "dropped a loose part with %.1f%% of the main part's area; pass keep_components=%.2g to keep it",
+            "dropped a loose part with %.1f%% of the main part's area; pass min_component_area=%.2g to keep it",
             100 * cleaned.dropped_share,
             0.9 * cleaned.dropped_share,
         )
     if wishes.target_faces is not None:
-        mesh, simplified = simplify(mesh, wishes.target_faces, color_field=color_field, below_floor=wishes.below_floor)
+        mesh, simplified = simplify(
+            mesh, wishes.target_faces, color_field=color_field, allow_quality_loss=wishes.allow_quality_loss
+        )
         steps.append(simplified)
     if wishes.watertight:
         mesh, solid = make_watertight(mesh)

@@ -141,7 +141,7 @@ class Pipeline:
         background: "Background" = "auto",
         scale: float = 1.0,
         resolution: int | None = None,
-        keep_components: float = 1.0,
+        min_component_area: float = 1.0,
         target_faces: int | None = None,
         watertight: bool = False,
         texture_size: int | None = None,
@@ -168,7 +168,7 @@ class Pipeline:
             scale: of the cameras' distance (4.0) as the reconstruction stage is told; above 1 the mesh grows. Only
                 for systems that are told one.
             resolution: of the extraction grid; the model's own by default.
-            keep_components, target_faces, watertight, texture_size, blend_views: how the mesh is finished, see
+            min_component_area, target_faces, watertight, texture_size, blend_views: how the mesh is finished, see
                 `reconstruct`. Painted views are blended in on request only: `tiny`'s don't agree well enough for their
                 detail to gain anything (benchmarks/texture_views.py).
             callback: called after each denoising step with (steps done, steps in all).
@@ -188,7 +188,7 @@ class Pipeline:
             background=background,
             scale=scale,
             resolution=resolution,
-            keep_components=keep_components,
+            min_component_area=min_component_area,
             target_faces=target_faces,
             watertight=watertight,
             texture_size=texture_size,
@@ -256,8 +256,8 @@ class Pipeline:
     @torch.no_grad()
     def _result(self, of: _Extracted, wishes: Finishing) -> Result:
         finished = self._finished(of.mesh, of.field, of.posed, wishes)
-        sight = self.reconstructor.sight(of.field)
-        return Result(finished.mesh, of.views, of.photo, of.posed, of.field, sight, finished.steps)
+        ray_renderer = self.reconstructor.ray_renderer(of.field)
+        return Result(finished.mesh, of.views, of.photo, of.posed, of.field, ray_renderer, finished.steps)
 
     def generate_views(
         self,
@@ -282,7 +282,7 @@ class Pipeline:
         views: Views,
         *,
         resolution: int | None = None,
-        keep_components: float = 1.0,
+        min_component_area: float = 1.0,
         target_faces: int | None = None,
         watertight: bool = False,
         texture_size: int | None = None,
@@ -296,7 +296,7 @@ class Pipeline:
             views: pictures with their cameras; the object at the origin, inside [-1, 1]^3. On white; TripoSR's on
                 grey (0.5), without a camera. OpenLRM's camera may be left out.
             resolution: of the extraction grid; the model's own by default.
-            keep_components: loose parts stay if they have at least this share of the largest one's area: 1 keeps the
+            min_component_area: loose parts stay if they have at least this share of the largest one's area: 1 keeps the
                 largest alone, 0 all.
             target_faces: how many faces are wanted, 4 or more; None keeps all. Never so few that the shape suffers, see
                 `instantmesh.simplify`.
@@ -313,7 +313,7 @@ class Pipeline:
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
         settings = Settings.of(
             resolution=resolution,
-            keep_components=keep_components,
+            min_component_area=min_component_area,
             target_faces=target_faces,
             watertight=watertight,
             texture_size=texture_size,

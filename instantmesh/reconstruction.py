@@ -13,7 +13,7 @@ from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.lrm.precision import lower_products
 from instantmesh.lrm.triposr import TripoSR
 from instantmesh.render.even_volume import render_rays_evenly
-from instantmesh.render.turntable import RaySight
+from instantmesh.render.turntable import RayRenderer
 from instantmesh.render.volume import render_rays
 from instantmesh.structures import Mesh, Views
 from instantmesh.surface.extraction import extract_flexicubes
@@ -106,7 +106,7 @@ class Reconstructor:
             device=self.device,
         )
 
-    def sight(self, field: SurfaceField | RadianceField, samples: int = 128) -> RaySight | None:
+    def ray_renderer(self, field: SurfaceField | RadianceField, samples: int = 128) -> RayRenderer | None:
         """What rays see of a field by volume rendering, as its system does it; None for a field of signed distances.
 
         Args:

@@ -14,7 +14,7 @@ from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.mesh.report import MeshReport, report
 from instantmesh.render.agreement import view_agreement
 from instantmesh.render.preview import save_preview
-from instantmesh.render.turntable import RaySight, turntable
+from instantmesh.render.turntable import RayRenderer, turntable
 from instantmesh.structures import Mesh, Views
 
 
@@ -28,7 +28,7 @@ class Result:
         photo: (3, s, s) RGB in [0, 1], the cut-out photo as the first stage saw it: on white (TripoSR: grey).
         posed: those views with the cameras that the reconstruction was told; single-view systems may have none.
         field: the shape and its colours as functions of position, which the mesh was extracted from.
-        sight: what rays see of the field by volume rendering; None for a field of signed distances.
+        ray_renderer: what rays see of the field by volume rendering; None for a field of signed distances.
         steps: what each step of finishing did to the mesh; `str(step)` says it in words.
     """
 
@@ -37,7 +37,7 @@ class Result:
     photo: Float[Tensor, "3 s s"]
     posed: Views
     field: SurfaceField | RadianceField
-    sight: RaySight | None
+    ray_renderer: RayRenderer | None
     steps: tuple[Step, ...]
 
     def __repr__(self) -> str:
@@ -67,6 +67,6 @@ class Result:
         """
         if of == "mesh":
             return turntable(self.mesh, path, **options)
-        if self.sight is None:
+        if self.ray_renderer is None:
             raise InputError("this system has signed distances, no radiance field that could be filmed: of='mesh'")
-        return turntable(self.sight, path, device=self.mesh.vertices.device, **options)
+        return turntable(self.ray_renderer, path, device=self.mesh.vertices.device, **options)

@@ -37,7 +37,7 @@ class Settings(BaseModel):
     background: Background = "auto"
     scale: Annotated[Real, Field(gt=0)] = 1.0
     resolution: Annotated[Whole, Field(ge=2, le=2048)] | None = None
-    keep_components: Real = 1.0
+    min_component_area: Real = 1.0
     target_faces: Whole | None = None
     watertight: bool = False
     texture_size: Whole | None = None
@@ -60,7 +60,7 @@ class Settings(BaseModel):
     def finishing(self) -> Finishing:
         """How the mesh is to be finished."""
         return Finishing(
-            self.keep_components,
+            self.min_component_area,
             target_faces=self.target_faces,
             watertight=self.watertight,
             texture_size=self.texture_size,

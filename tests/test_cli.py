@@ -104,7 +104,7 @@ def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):
     assert 0 < (tmp_path / "coarse" / "views.obj").stat().st_size < len(first) / 2
     code, _ = run(
         monkeypatch, capsys, "reconstruct", tmp_path / "views.png", "-o", tmp_path / "small", "-m", "tiny",
-        "--format", "obj", "--device", "cpu", "--target-faces", 500, "--keep-components", 0.1, "--watertight",
+        "--format", "obj", "--device", "cpu", "--target-faces", 500, "--min-component-area", 0.1, "--watertight",
     )  # fmt: skip
     assert code == 0
     faces = [line for line in (tmp_path / "small" / "views.obj").read_text().splitlines() if line.startswith("f ")]
@@ -173,7 +173,7 @@ def test_models_lists_licences_and_sources():
         (("generate", "PHOTO", "--model", "tiny", "--device", "quantum"), "device"),
         (("generate", "PHOTO", "--model", "tiny", "--format", "docx"), "docx"),
         (("generate", "PHOTO", "--model", "tiny", "--target-faces", 3), "target-faces"),
-        (("generate", "PHOTO", "--model", "tiny", "--keep-components", 7), "keep-components"),
+        (("generate", "PHOTO", "--model", "tiny", "--min-component-area", 7), "min-component-area"),
         (("compare", "nowhere.png", "--models", "tiny"), "nowhere.png"),
         (("compare", "PHOTO", "--models", " , "), "names no model"),
     ],

@@ -11,7 +11,7 @@ from tests.mesh.shapes import joined, ring, sphere
 @pytest.mark.parametrize(
     ("wishes", "message"),
     [
-        ({"keep_components": 1.5}, "keep_components is a share"),
+        ({"min_component_area": 1.5}, "min_component_area is a share"),
         ({"largest_hole": -0.1}, "largest_hole is a share"),
         ({"target_faces": 3}, "has 4 faces"),
         ({"texture_size": 16}, "texture_size must be"),

@@ -129,7 +129,7 @@ def test_bad_arguments(pipeline, photo):
         pipeline(photo, seed=1, generator=torch.Generator())
     with pytest.raises(InputError):
         pipeline(photo, steps=0)
-    for wrong in ({"target_faces": 3}, {"keep_components": 2.0}):
+    for wrong in ({"target_faces": 3}, {"min_component_area": 2.0}):
         with pytest.raises(InputError, match=r"4 faces|share"):
             pipeline(photo, callback=lambda *_: pytest.fail("found too late"), **wrong)
 
@@ -157,7 +157,7 @@ def test_meshes_are_finished(pipeline, truth, monkeypatch):
         torch.cat([raw.vertex_colors, raw.vertex_colors[:4]]),
     )
     monkeypatch.setattr(pipeline.reconstructor, "extract", lambda field, resolution=None: dirty)
-    assert len(pipeline.reconstruct(views, keep_components=0.0).faces) == len(dirty.faces)
+    assert len(pipeline.reconstruct(views, min_component_area=0.0).faces) == len(dirty.faces)
     mesh = pipeline.reconstruct(views)
     assert torch.equal(mesh.vertices, raw.vertices)
     assert torch.equal(mesh.faces, raw.faces)
@@ -273,6 +273,6 @@ def test_rays_see_the_field_of_radiance_systems(pipeline):
         )
         reconstructor = Reconstructor(small.requires_grad_(False))
         field = small.field(torch.randn(3, config.triplane.channels, 64, 64))
-        seen = reconstructor.sight(field, samples=16)(torch.tensor([[3.0, 0, 0]]), torch.tensor([[-1.0, 0, 0]]))
+        seen = reconstructor.ray_renderer(field, samples=16)(torch.tensor([[3.0, 0, 0]]), torch.tensor([[-1.0, 0, 0]]))
         assert seen.color.shape == (1, 3)
         assert 0 < float(seen.weight) <= 1 + 1e-5

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from instantmesh.errors import InputError
 from instantmesh.files.colors import linear_to_srgb, sample_texture, srgb_to_linear
-from instantmesh.files.model_files import ModelPart, read_model, soft_light
+from instantmesh.files.model_files import ModelPart, joined_triangles, read_model, soft_light
 from instantmesh.geometry.barycentric import interpolate
 from instantmesh.geometry.bounds import Bounds
 from instantmesh.geometry.triangles import area_vectors, unit
@@ -32,7 +32,7 @@ class TexturedModel:
         vertices: (v, 3) float32 in [-1, 1]. faces: (f, 3).
         normals: (v, 3) float32 of unit length; zero where the file has none: there the face's own normal is taken.
         colors: (v, 3) float32 sRGB; they multiply the texture.
-        uv: (v, 2) float32 texture coordinates.
+        uv: (v, 2) float32 texture coordinates, v down.
         textures: pictures (h, w, 3) uint8 sRGB. texture_index: (f,) into them, -1 for faces without.
         source: the file. centre, scale: vertices = (the file's in the world frame - centre) * scale.
     """
@@ -101,9 +101,7 @@ def load_model(path: str | PathLike[str]) -> TexturedModel:
         InputError: unknown ending, or the file can't be read, holds no triangles, or all of them lie in one point.
     """
     parts = read_model(path)
-    starts = np.cumsum([0] + [len(part.vertices) for part in parts])
-    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
-    vertices = np.concatenate([part.vertices for part in parts])
+    vertices, faces = joined_triangles(parts)
     bounds = Bounds.of(vertices[faces.ravel()])
     if bounds.longest_side == 0:
         raise InputError("all vertices of the mesh lie in one point")

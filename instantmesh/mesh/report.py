@@ -6,18 +6,17 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from instantmesh.files.model_files import ModelPart, read_model
+from instantmesh.files.model_files import ModelPart, joined_triangles, read_model
 from instantmesh.geometry.bounds import Bounds
 from instantmesh.geometry.edges import Edges
 from instantmesh.geometry.triangles import Indices, Triangles, components
 from instantmesh.mesh.degenerate import degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import rim_loops
 from instantmesh.mesh.reading import face_uv, has_vertex_colors
+from instantmesh.mesh.report_text import number
 from instantmesh.mesh.uv_layout import UvLayout, uv_layout
-from instantmesh.mesh.words import number
 from instantmesh.structures import Mesh
 
 _SIDES = ("-x", "+x", "-y", "+y", "-z", "+z")
@@ -119,11 +118,8 @@ def report_file(path: str | PathLike[str]) -> MeshReport:
         MissingBackendError: USDZ without usd-core.
     """
     parts = read_model(path)
-    starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
-    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)])
-    vertices = np.concatenate([np.asarray(part.vertices, np.float64) for part in parts])
-    mesh = Mesh(torch.from_numpy(vertices), torch.from_numpy(faces))
-    return _report(Triangles.of(mesh), _colors(parts), _layout(parts))
+    vertices, faces = joined_triangles(parts)
+    return _report(Triangles(vertices.astype(np.float64), faces), _colors(parts), _layout(parts))
 
 
 def _report(mesh: Triangles, colors: str, layout: UvLayout | None) -> MeshReport:

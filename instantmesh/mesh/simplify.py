@@ -60,7 +60,7 @@ class SimplifyReport:
 
 
 def simplify(
-    mesh: Mesh, target_faces: int, *, color_field: ColorField | None = None, below_floor: bool = False
+    mesh: Mesh, target_faces: int, *, color_field: ColorField | None = None, allow_quality_loss: bool = False
 ) -> tuple[Mesh, SimplifyReport]:
     """The mesh with about `target_faces` faces, the shape kept as well as that many can.
 
@@ -69,8 +69,8 @@ def simplify(
         target_faces: how many faces are wanted, 4 or more. A mesh that has no more stays as it is.
         color_field: gives the new vertices' colours, at the original surface's nearest points; without one they are the
             original mesh's there.
-        below_floor: go to `target_faces` even if the F-score at 0.1 against the original mesh falls below 0.99. By
-            default simplification stops at that.
+        allow_quality_loss: go to `target_faces` even if the F-score at 0.1 against the original mesh falls below 0.99.
+            By default simplification stops there.
 
     Raises:
         InputError: fewer than 4 faces are wanted, or the mesh has no face with an area.
@@ -83,7 +83,7 @@ def simplify(
         return mesh, SimplifyReport(len(full.faces), len(full.faces), target_faces, 0.0, 0.0, 1.0, False)
     comparison = _Comparison(full)
     small, floor_reached = _decimated(full, target_faces), False
-    if not below_floor and comparison.f_score(small) < F_SCORE_FLOOR + _MARGIN:
+    if not allow_quality_loss and comparison.f_score(small) < F_SCORE_FLOOR + _MARGIN:
         small, floor_reached = _fewest_above_floor(full, target_faces, comparison), True
     distances = comparison.distances(small)
     report = SimplifyReport(

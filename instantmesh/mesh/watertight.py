@@ -11,8 +11,8 @@ from instantmesh.geometry.edges import Edges
 from instantmesh.geometry.triangles import Triangles, components, unit
 from instantmesh.mesh.degenerate import remove_degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import close_loops, rim_loops
+from instantmesh.mesh.report_text import joined, number
 from instantmesh.mesh.winding import orient, turn_outward
-from instantmesh.mesh.words import joined, number
 from instantmesh.structures import Mesh
 
 _GAP = 1e-5  # between sheets that touch, in terms of the mesh's longest side: a hundred times float32's rounding

@@ -14,9 +14,9 @@ from instantmesh.geometry.triangles import Triangles, unit
 from instantmesh.mesh.simplify import ColorField
 from instantmesh.render.texture_lookup import sample_texture
 from instantmesh.structures import Mesh, Texture, Views
-from instantmesh.texture.flat import Array
-from instantmesh.texture.original import OriginalSurface
+from instantmesh.texture.correspondence import SurfaceCorrespondence
 from instantmesh.texture.padding import padded
+from instantmesh.texture.parameterization import Array
 from instantmesh.texture.texels import Texels, locate_texels
 from instantmesh.texture.unwrap import TIME_LIMIT_S, unwrap
 from instantmesh.texture.view_colors import blend
@@ -134,7 +134,7 @@ def _read_colors(
     callback: Callable[[int, int], None] | None,
 ) -> tuple[Array, Array]:
     """(t, 3) the original surface's colours for the points, and (t,) how far away from them they are."""
-    surface = OriginalSurface(Triangles.of(original))
+    surface = SurfaceCorrespondence(Triangles.of(original))
     colors, distances = np.empty_like(points), np.empty(len(points))
     for start in range(0, len(points), _TEXELS_PER_CHUNK):
         part = slice(start, start + _TEXELS_PER_CHUNK)

@@ -9,7 +9,7 @@ import numpy as np
 
 from instantmesh.geometry.edges import Edges
 from instantmesh.geometry.triangles import components
-from instantmesh.texture.flat import Array, Flat, Indices
+from instantmesh.texture.parameterization import Array, Indices, Parameterization
 
 _ANGLES = 24  # between 0 and 90 degrees, that charts are turned by
 
@@ -51,7 +51,7 @@ class Charts:
     border: Indices
 
     @classmethod
-    def of(cls, flat: Flat) -> "Charts":
+    def of(cls, flat: Parameterization) -> "Charts":
         """The charts of a surface laid flat: the faces that hang together."""
         of_face = components(flat.faces, len(flat.places))
         order = np.argsort(of_face, kind="stable")

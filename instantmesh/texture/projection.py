@@ -11,14 +11,14 @@ import numpy as np
 from instantmesh.geometry.edges import Edges
 from instantmesh.geometry.rays import RayScene
 from instantmesh.geometry.triangles import area_vectors, connected
-from instantmesh.texture.flat import Array, Flat, Indices
+from instantmesh.texture.parameterization import Array, Indices, Parameterization
 
 # Where a face is looked at to see whether another covers it: its middle, and near its corners.
 _PROBES = np.array([[1, 1, 1], [8, 1, 1], [1, 8, 1], [1, 1, 8]]) / np.array([[3], [10], [10], [10]])
 _MOST_ROUNDS = 64  # each uncovers a storey
 
 
-def projected(vertices: Array, faces: Indices) -> Flat:
+def projected(vertices: Array, faces: Indices) -> Parameterization:
     """The surface laid flat; charts keep the size that they have when seen along their axis."""
     axis = _axes(vertices, faces)
     chart = _connected(faces, axis)
@@ -32,7 +32,7 @@ def projected(vertices: Array, faces: Indices) -> Flat:
     key, corners = np.unique(np.stack([np.repeat(chart, 3), faces.ravel()], 1), axis=0, return_inverse=True)
     places = np.empty((len(key), 2))
     places[corners.ravel()] = spread[..., :2].reshape(-1, 2)
-    return Flat(places, corners.reshape(-1, 3))
+    return Parameterization(places, corners.reshape(-1, 3))
 
 
 def _axes(vertices: Array, faces: Indices) -> Indices:

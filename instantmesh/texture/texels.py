@@ -9,7 +9,7 @@ import numpy as np
 
 from instantmesh.geometry.barycentric import barycentric
 from instantmesh.geometry.rays import covering_faces
-from instantmesh.texture.flat import Array, Indices
+from instantmesh.texture.parameterization import Array, Indices
 
 _NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
 

@@ -53,7 +53,7 @@ def test_never_so_few_faces_that_the_f_score_suffers():
     assert done.f_score_01 >= 0.99
     assert geometry_scores(stopped, mesh).f_score_01 >= 0.99  # by the metric of the benchmarks, with other points
     assert "4 would fall below F-score 0.99" in str(done)
-    forced, done = simplify(mesh, 4, below_floor=True)
+    forced, done = simplify(mesh, 4, allow_quality_loss=True)
     assert not done.floor_reached
     assert len(forced.faces) <= 8 < len(stopped.faces)
     assert done.f_score_01 < 0.99
@@ -97,7 +97,7 @@ def test_open_meshes_and_several_parts():
     assert report(small).area == pytest.approx(report(sheet).area, rel=0.03)
     two, _ = simplify(joined(sphere(), sphere(0.5, centre=(2.0, 0, 0))), 600)
     assert report(two).components == 2
-    assert same(clean(two, keep_components=0.0)[0], two)
+    assert same(clean(two, min_component_area=0.0)[0], two)
 
 
 def test_bad_input():

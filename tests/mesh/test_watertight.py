@@ -63,7 +63,7 @@ def test_three_faces_at_an_edge_still_give_a_solid():
 def test_sheets_that_touch_are_drawn_apart():
     """Two cubes that share an edge, as one component: four faces would meet there."""
     one, other = cube(), cube(centre=(1.0, 1.0, 0.0))
-    touching, _ = clean(joined(one, other), keep_components=0.0)
+    touching, _ = clean(joined(one, other), min_component_area=0.0)
     assert report(touching).non_manifold_edges == 1
     solid, done = make_watertight(touching)
     now = report(solid)

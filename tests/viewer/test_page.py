@@ -21,7 +21,7 @@ from PIL import Image
 from instantmesh import InputError, Mesh, OutputError, Texture, cli
 from instantmesh.cameras import spherical_cameras
 from instantmesh.geometry.bounds import to_unit_sphere
-from instantmesh.render.studio import shoot
+from instantmesh.render.shading import render_shaded
 from instantmesh.viewer.page import notebook_html, save_page, show, viewer_html
 from tests.files.lettered import colored_letter, textured_letter
 
@@ -158,9 +158,9 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ours(mesh: Mesh, azimuth_deg: float = 30, elevation_deg: float = 20, distance: float = 4.5) -> tuple:
     camera = spherical_cameras([float(azimuth_deg)], [float(elevation_deg)], float(distance), 30.0)
-    shots = shoot(to_unit_sphere(mesh), camera, SIZE_PX, SIZE_PX)
-    inside = torch.nn.functional.avg_pool2d(shots.seen.mask, 2)[0, 0].numpy()
-    return shots.color()[0].permute(1, 2, 0).numpy() * 255, inside
+    renderings = render_shaded(to_unit_sphere(mesh), camera, SIZE_PX, SIZE_PX)
+    inside = torch.nn.functional.avg_pool2d(renderings.seen.mask, 2)[0, 0].numpy()
+    return renderings.color()[0].permute(1, 2, 0).numpy() * 255, inside
 
 
 def seen(path: Path) -> np.ndarray:

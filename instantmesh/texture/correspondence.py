@@ -6,14 +6,14 @@ from instantmesh.geometry.barycentric import barycentric
 from instantmesh.geometry.nearest import Nearest, NearestSurface
 from instantmesh.geometry.rays import RayScene
 from instantmesh.geometry.triangles import Triangles, unit
-from instantmesh.texture.flat import Array, Indices
+from instantmesh.texture.parameterization import Array, Indices
 
 _REACH = 0.01  # how far rays look, in terms of the mesh's longest side
 _START = 1e-3  # how far behind the point they start, in terms of their reach: surfaces that touch would be missed else
 _SAME_SIDE = 0.3  # least cosine between the normals of two surfaces that are the same
 
 
-class OriginalSurface:
+class SurfaceCorrespondence:
     """Finds the places of the original surface that points of a simplified one stand for.
 
     A point goes along its normal, forwards or backwards, to the nearer of the places where the original surface looks

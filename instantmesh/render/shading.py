@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
 from instantmesh.cameras import project, spherical_cameras, zoom_cameras
-from instantmesh.render.raster import MeshPictures, render_mesh
+from instantmesh.render.raster import MeshRenderings, render_mesh
 from instantmesh.structures import Cameras, Mesh
 
 SUPERSAMPLING = 2
@@ -23,14 +23,14 @@ _LIGHT = (-0.35, 0.45, 0.82)  # towards the light in camera axes: beside the pho
 
 
 @dataclass(frozen=True, eq=False)
-class Shots:
+class ShadedRenderings:
     """Pictures of a mesh on white.
 
     Attributes:
         seen: what `SUPERSAMPLING` squared samples a pixel see. light: (n, 1, h, w) from 0 to 1 that falls there.
     """
 
-    seen: MeshPictures
+    seen: MeshRenderings
     light: Float[Tensor, "n 1 h w"]
 
     def color(self) -> Float[Tensor, "n 3 h w"]:
@@ -60,12 +60,12 @@ def filling_cameras(mesh: Mesh, azimuths_deg: Sequence[float]) -> Cameras:
     return zoom_cameras(cameras, float(zoom))
 
 
-def shoot(mesh: Mesh, cameras: Cameras, height: int, width: int) -> Shots:
+def render_shaded(mesh: Mesh, cameras: Cameras, height: int, width: int) -> ShadedRenderings:
     """Pictures from every camera."""
     with torch.no_grad():
         cameras = cameras.to(mesh.vertices.device)
         seen = render_mesh(mesh, cameras, SUPERSAMPLING * height, SUPERSAMPLING * width)
-        return Shots(seen, _light(seen.normal, cameras))
+        return ShadedRenderings(seen, _light(seen.normal, cameras))
 
 
 def _light(normal: Float[Tensor, "n 3 h w"], cameras: Cameras) -> Float[Tensor, "n 1 h w"]:
