@@ -50,7 +50,7 @@ METRICS = ("psnr", "ssim", "inside")
 
 
 def fine(mesh: Mesh) -> Mesh:
-    """The same surface in so many faces that its vertices can carry an image, with its texture's colours if it has one."""
+    """The same surface in so many faces that its vertices can carry an image, or its own texture."""
     arrays = (mesh.vertices.numpy(), mesh.faces.numpy())
     if mesh.texture is not None:  # each corner gets a vertex of its own; `subdivide` takes attributes of vertices only
         arrays = (mesh.vertices[mesh.faces].flatten(0, 1).numpy(), np.arange(mesh.faces.numel()).reshape(-1, 3))

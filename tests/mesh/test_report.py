@@ -67,7 +67,7 @@ def test_text_and_json():
     found = report(sphere())
     text = str(found)
     assert "faces               1,280" in text
-    assert "bounding box      2 x 2 x 2 (front x, left y, up z), from (-1, -1, -1) to (1, 1, 1)" in text
+    assert "bounding box        2 x 2 x 2 (front x, left y, up z), from (-1, -1, -1) to (1, 1, 1)" in text
     told = json.loads(found.to_json())
     assert told["volume"] == found.volume
     assert told["bounding_box"][1] == [1, 1, 1]
