@@ -44,7 +44,7 @@ RING_SECTIONS = 320
 MANY_FACES = 20_000
 RANDOM_MODELS = ("instant-mesh-base",)
 COLUMNS = (
-    *("faces_before", "faces_after", "parts_before", "open_before", "open_after"),
+    *("faces_before", "faces_after", "parts_before", "boundary_edges_before", "boundary_edges_after"),
     *("clean_s", "simplify_s", "watertight_s", "texture_s", "glb_s", "report_s", "mean_error", "max_error"),
     *("cd_before", "cd_after", "f01_before", "f01_after", "psnr_before", "psnr_after"),
 )
@@ -89,11 +89,11 @@ def measure(
     texture_size: int,
     color_field: ColorField | None = None,
     views: Views | None = None,
-    keep_components: float = 1.0,
+    min_component_area: float = 1.0,
 ) -> tuple[dict[str, Any], Mesh]:
     """One row of the table, and the finished mesh."""
     before, report_s = timed(lambda: report(mesh))
-    (cleaned, _), clean_s = timed(lambda: clean(mesh, keep_components=keep_components))
+    (cleaned, _), clean_s = timed(lambda: clean(mesh, min_component_area=min_component_area))
     (small, simplified), simplify_s = timed(lambda: simplify(cleaned, target_faces, color_field=color_field))
     (solid, _), watertight_s = timed(lambda: make_watertight(small))
     (textured, baked), texture_s = timed(lambda: bake(solid, mesh, texture_size, color_field=color_field, views=views))
@@ -105,8 +105,8 @@ def measure(
         "faces_before": before.faces,
         "faces_after": after.faces,
         "parts_before": before.components,
-        "open_before": before.open_edges,
-        "open_after": after.open_edges,
+        "boundary_edges_before": before.boundary_edges,
+        "boundary_edges_after": after.boundary_edges,
         "clean_s": clean_s,
         "simplify_s": simplify_s,
         "watertight_s": watertight_s,
@@ -161,7 +161,11 @@ def run(arguments: argparse.Namespace) -> None:
         field = model.field(model(images, cameras)[0])
         give_surface(model, field)
         mesh = Reconstructor(model).extract(field)
-        add(measure(f"{name}, random", mesh, MANY_FACES, arguments.texture_size, field.colors, keep_components=0.0)[0])
+        add(
+            measure(f"{name}, random", mesh, MANY_FACES, arguments.texture_size, field.colors, min_component_area=0.0)[
+                0
+            ]
+        )
     add(measure("wavy ring", wavy_ring(), MANY_FACES, arguments.texture_size)[0])
     if arguments.out:
         names = ("model", "target_faces", "texture_size", "view_size")

@@ -23,8 +23,8 @@ from instantmesh.cameras import six_view_cameras
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
-from instantmesh.mesh.nearest import NearestSurface
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.nearest import NearestSurface
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.structures import Mesh, Views

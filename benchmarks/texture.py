@@ -32,7 +32,7 @@ from speed import give_surface, random_model
 from instantmesh import Mesh, clean
 from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.texture.bake import bake
 from instantmesh.texture.charts import flattened
@@ -54,7 +54,7 @@ def loose_parts() -> Mesh:
     model, images, cameras = random_model(RANDOM_MODEL)
     field = model.field(model(images, cameras)[0])
     give_surface(model, field)
-    return clean(Reconstructor(model).extract(field), keep_components=0.0)[0]
+    return clean(Reconstructor(model).extract(field), min_component_area=0.0)[0]
 
 
 def parametrize(vertices: np.ndarray, faces: np.ndarray, seconds: "Queue[float]") -> None:

@@ -36,6 +36,7 @@ from instantmesh.evaluation.true_meshes import load_mesh_in_world
 from instantmesh.files.atomic import write_bytes
 from instantmesh.files.pictures import write_picture
 from instantmesh.pipeline.pipeline import Pipeline
+from instantmesh.render.texture_lookup import sample_texture
 from instantmesh.structures import Mesh, Views
 from instantmesh.texture.view_colors import blend
 
@@ -49,12 +50,25 @@ METRICS = ("psnr", "ssim", "inside")
 
 
 def fine(mesh: Mesh) -> Mesh:
-    """The same surface in so many faces that its vertices can carry a picture."""
-    assert mesh.vertex_colors is not None
-    vertices, faces, colors = (tensor.numpy() for tensor in (mesh.vertices, mesh.faces, mesh.vertex_colors))
-    while len(faces) < FINE_FACES:
-        made: Any = subdivide(vertices, faces, vertex_attributes={"colors": colors})
-        vertices, faces, colors = made[0], made[1], made[2]["colors"]
+    """The same surface in so many faces that its vertices can carry an image, or its own texture."""
+    arrays = (mesh.vertices.numpy(), mesh.faces.numpy())
+    if mesh.texture is not None:  # each corner gets a vertex of its own; `subdivide` takes attributes of vertices only
+        arrays = (mesh.vertices[mesh.faces].flatten(0, 1).numpy(), np.arange(mesh.faces.numel()).reshape(-1, 3))
+        attributes = {"values": mesh.texture.uv.flatten(0, 1).numpy()}
+    else:
+        assert mesh.vertex_colors is not None
+        attributes = {"values": mesh.vertex_colors.numpy()}
+    while len(arrays[1]) < FINE_FACES:
+        made: Any = subdivide(*arrays, vertex_attributes=attributes)
+        arrays, attributes = made[:2], made[2]
+    vertices, faces = arrays
+    colors = attributes["values"]
+    if mesh.texture is not None:
+        colors = sample_texture(mesh.texture.image, torch.tensor(colors).float()).numpy()
+        corners = np.unique(
+            vertices, axis=0, return_index=True, return_inverse=True
+        )  # smooth normals need shared vertices
+        vertices, faces, colors = corners[0], corners[2].ravel()[faces], colors[corners[1]]
     return Mesh(torch.tensor(vertices).float(), torch.tensor(faces), torch.tensor(colors).float().clamp(0, 1))
 
 

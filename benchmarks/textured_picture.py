@@ -20,7 +20,7 @@ from instantmesh.errors import InstantMeshError
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.evaluation.true_meshes import load_mesh_in_world
 from instantmesh.files.pictures import write_picture
-from instantmesh.render.sheet import inspection_sheet
+from instantmesh.render.inspection_sheet import inspection_sheet
 
 VIEW_PX, TILE_PX, TEXTURE_PX, TARGET_FACES = 320, 200, 1024, 4000
 

@@ -24,9 +24,10 @@ from instantmesh.cameras import orbit_cameras
 from instantmesh.errors import InstantMeshError
 from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
+from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.lrm.heads import RadianceField, RadianceHead
 from instantmesh.lrm.triplane import LRM_PLANE_AXES
-from instantmesh.render.studio import in_unit_sphere, shoot
+from instantmesh.render.shading import render_shaded
 from instantmesh.render.turntable import turntable
 from instantmesh.render.volume import render_field
 from instantmesh.texture.bake import bake
@@ -65,9 +66,9 @@ def films(mesh: Mesh, frames: int) -> dict[str, dict[str, float]]:
 
 def whole_frame(mesh: Mesh) -> dict[str, float]:
     """Times of a picture whose background is rendered too, as a film would need them without its crop."""
-    placed, cameras = in_unit_sphere(mesh), orbit_cameras(SAMPLED_FRAMES)
+    placed, cameras = to_unit_sphere(mesh), orbit_cameras(SAMPLED_FRAMES)
     _, times = timed(
-        lambda: [shoot(placed, cameras[i : i + 1], SIZE_PX, SIZE_PX).color() for i in range(SAMPLED_FRAMES)]
+        lambda: [render_shaded(placed, cameras[i : i + 1], SIZE_PX, SIZE_PX).color() for i in range(SAMPLED_FRAMES)]
     )
     return {name: round(value / SAMPLED_FRAMES, 3) for name, value in times.items()}
 

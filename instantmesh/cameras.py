@@ -92,6 +92,39 @@ def rotate_about_up(cameras: Cameras, angle: Float[Tensor, " n"]) -> Cameras:
     return Cameras(rotation @ cameras.camera_to_world, cameras.intrinsics)
 
 
+def crop_cameras(cameras: Cameras, left: float, top: float, width: float, height: float) -> Cameras:
+    """Cameras whose whole image is a part of the given ones': the focal length grows, the principal point moves.
+
+    Args:
+        cameras: of the whole images.
+        left: edge of the part, as a share of the image's width; like the other three in [0, 1].
+        top: edge of the part, as a share of the image's height.
+        width: of the part, as a share of the image's.
+        height: of the part, as a share of the image's.
+    """
+    k = cameras.intrinsics.double().clone()
+    k[:, 0, 2] -= left
+    k[:, 1, 2] -= top
+    k[:, 0] /= width
+    k[:, 1] /= height
+    return Cameras(cameras.camera_to_world, k.to(cameras.intrinsics))
+
+
+def zoom_cameras(cameras: Cameras, zoom: float) -> Cameras:
+    """Cameras with `zoom` times the focal length; the principal point stays."""
+    k = cameras.intrinsics.clone()
+    k[:, 0, 0] *= zoom
+    k[:, 1, 1] *= zoom
+    return Cameras(cameras.camera_to_world, k)
+
+
+def scale_positions(cameras: Cameras, factor: float) -> Cameras:
+    """Cameras `factor` times as far from the origin: they see an object that is scaled by it as before."""
+    poses = cameras.camera_to_world.clone()
+    poses[:, :3, 3] *= factor
+    return Cameras(poses, cameras.intrinsics)
+
+
 def camera_vector(cameras: Cameras) -> Float[Tensor, "n 16"]:
     """The 16 numbers the encoders take: rows 0..2 of camera-to-world, then fx, fy, cx, cy."""
     k = cameras.intrinsics

@@ -121,7 +121,7 @@ def finish_as(
 ) -> Finished:
     """`finish` with checked options."""
     original = mesh
-    mesh, cleaned = clean(mesh, keep_components=finishing.min_component_area, largest_hole=finishing.largest_hole)
+    mesh, cleaned = clean(mesh, min_component_area=finishing.min_component_area, largest_hole=finishing.largest_hole)
     steps: list[Step] = [cleaned]
     if cleaned.dropped_share >= _A_PART:
         _log.warning(
@@ -131,7 +131,7 @@ def finish_as(
         )
     if finishing.target_faces is not None:
         mesh, simplified = simplify(
-            mesh, finishing.target_faces, color_field=color_field, below_floor=finishing.allow_quality_loss
+            mesh, finishing.target_faces, color_field=color_field, allow_quality_loss=finishing.allow_quality_loss
         )
         steps.append(simplified)
     if finishing.watertight:

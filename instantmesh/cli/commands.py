@@ -220,7 +220,7 @@ def inspect(
     """Say what a mesh file holds: faces, loose parts, holes, size, colours, and what may cause trouble."""
     from instantmesh.mesh.reading import read_mesh
     from instantmesh.mesh.report import report_file
-    from instantmesh.render.sheet import save_inspection
+    from instantmesh.render.inspection_sheet import save_inspection
 
     found = report_file(file)
     typer.echo(found.to_json() if as_json else str(found))

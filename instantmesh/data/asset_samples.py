@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from instantmesh.data.samples import GeometrySamples
 from instantmesh.data.varied_asset import VariedAsset
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.sampling import sample_faces
+from instantmesh.geometry.triangles import area_vectors, unit
 
 Array = NDArray[np.floating]
 
@@ -30,12 +33,10 @@ class AssetDistance:
 
     def __init__(self, vertices: Array, faces: NDArray[np.int64]) -> None:
         self._vertices, self._faces = vertices.astype(np.float64), np.ascontiguousarray(faces, np.int64)
-        a, b, c = self._vertices[self._faces].transpose(1, 0, 2)
-        normals = np.cross(b - a, c - a)
-        self.areas = np.linalg.norm(normals, axis=1) / 2
-        self.face_normals = normals / np.maximum(2 * self.areas, 1e-12)[:, None]
+        normals = area_vectors(self._vertices, self._faces)
+        self.areas, self.face_normals = np.linalg.norm(normals, axis=1), unit(normals)
         offset = _PROBE * self.face_normals
-        middle = (a + b + c) / 3
+        middle = self._vertices[self._faces].mean(1)
         outside = ~self._is_inside(np.concatenate([middle + offset, middle - offset]))
         self.is_sheet = outside[: len(faces)] & outside[len(faces) :] & (self.areas > 1e-10)
 
@@ -96,10 +97,8 @@ def _surface_points(
     kept: list[tuple[Array, Array, Array]] = []
     count = 0
     for _ in range(_MOST_DRAWS):
-        face = rng.choice(len(share), _DRAWN * n // 2, p=share)
-        r, s = np.sqrt(rng.random(len(face))), rng.random(len(face))
-        weights = np.stack([1 - r, r * (1 - s), r * s], 1)
-        points = np.einsum("pk,pki->pi", weights, asset.vertices[asset.faces[face]])
+        face, weights = sample_faces(share, _DRAWN * n // 2, rng)
+        points = interpolate(asset.vertices, asset.faces[face], weights)
         is_outer, side = distance.outer_side(points, face)
         side = np.where(distance.is_sheet[face], rng.choice([-1, 1], len(face)), side)[is_outer, None]
         face, weights, points = face[is_outer], weights[is_outer], points[is_outer]

@@ -123,7 +123,7 @@ def _write_parts(model: TexturedModel, folder: Path) -> Iterator[Path]:
         else:
             texture = Image.fromarray(model.textures[index])
             material = PBRMaterial(baseColorTexture=texture, metallicFactor=0.0, roughnessFactor=1.0)
-            visual = TextureVisuals(uv=model.uv, material=material)
+            visual = TextureVisuals(uv=model.uv * (1, -1) + (0, 1), material=material)
             trimesh.Trimesh(world_to_gltf(model.vertices), faces, visual=visual, process=False).export(path)
         yield path
 

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from instantmesh.errors import InputError
 from instantmesh.files.colors import linear_to_srgb, sample_texture, srgb_to_linear
-from instantmesh.files.model_files import ModelPart, read_model, soft_light
+from instantmesh.files.model_files import ModelPart, joined_triangles, read_model, soft_light
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.bounds import Bounds
+from instantmesh.geometry.triangles import area_vectors, unit
 
 Array = NDArray[np.floating]
 
@@ -29,7 +32,7 @@ class TexturedModel:
         vertices: (v, 3) float32 in [-1, 1]. faces: (f, 3).
         normals: (v, 3) float32 of unit length; zero where the file has none: there the face's own normal is taken.
         colors: (v, 3) float32 sRGB; they multiply the texture.
-        uv: (v, 2) float32 texture coordinates.
+        uv: (v, 2) float32 texture coordinates, v down.
         textures: pictures (h, w, 3) uint8 sRGB. texture_index: (f,) into them, -1 for faces without.
         source: the file. centre, scale: vertices = (the file's in the world frame - centre) * scale.
     """
@@ -55,12 +58,12 @@ class TexturedModel:
     def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
         """Colours (p, 3), sRGB in [0, 1], and unit normals (p, 3) on the outer side of faces (p,) at `barycentric`."""
         corners = self.faces[face]
-        colors = _interpolated(self.colors, corners, barycentric)
+        colors = interpolate(self.colors, corners, barycentric)
         for index, texture in enumerate(self.textures):
             chosen = self.texture_index[face] == index
-            texels = sample_texture(texture, _interpolated(self.uv, corners[chosen], barycentric[chosen]))
+            texels = sample_texture(texture, interpolate(self.uv, corners[chosen], barycentric[chosen]))
             colors[chosen] = _times(texels, colors[chosen]) if self._tinted[index] else texels
-        normals = self._normals(face, _interpolated(self.normals, corners, barycentric))
+        normals = self._normals(face, interpolate(self.normals, corners, barycentric))
         if self._is_plain:
             colors = colors * soft_light(normals)[:, None]
         return colors.clip(0, 1), normals
@@ -78,8 +81,7 @@ class TexturedModel:
     @cached_property
     def _flat_normals(self) -> Array:
         """(f, 3) of unit length; zero for faces without area."""
-        a, b, c = self.vertices[self.faces].astype(np.float64).transpose(1, 0, 2)
-        return _unit(np.cross(b - a, c - a)).astype(np.float32)
+        return unit(area_vectors(self.vertices.astype(np.float64), self.faces)).astype(np.float32)
 
     def _normals(self, face: NDArray[np.integer], smooth: Array) -> Array:
         """Unit normals: `smooth`, turned to the side from which the face is counter-clockwise, or else the face's."""
@@ -88,7 +90,7 @@ class TexturedModel:
         smooth[away] *= -1
         missing = np.einsum("pi,pi->p", smooth, smooth) < 1e-6
         smooth[missing] = flat[missing]
-        return _unit(smooth)
+        return unit(smooth)
 
 
 def load_model(path: str | PathLike[str]) -> TexturedModel:
@@ -99,10 +101,11 @@ def load_model(path: str | PathLike[str]) -> TexturedModel:
         InputError: unknown ending, or the file can't be read, holds no triangles, or all of them lie in one point.
     """
     parts = read_model(path)
-    starts = np.cumsum([0] + [len(part.vertices) for part in parts])
-    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
-    vertices = np.concatenate([part.vertices for part in parts])
-    centre, scale = _unit_cube(vertices[faces.ravel()])
+    vertices, faces = joined_triangles(parts)
+    bounds = Bounds.of(vertices[faces.ravel()])
+    if bounds.longest_side == 0:
+        raise InputError("all vertices of the mesh lie in one point")
+    centre, scale = bounds.center, 2 / bounds.longest_side
     textures, texture_index = _textures(parts)
     return TexturedModel(
         ((vertices - centre) * scale).astype(np.float32),
@@ -118,15 +121,6 @@ def load_model(path: str | PathLike[str]) -> TexturedModel:
     )
 
 
-def _unit_cube(used: Array) -> tuple[Array, float]:
-    """The centre of the bounding box of points (n, 3), and the factor that makes its longest side 2."""
-    low, high = used.min(0), used.max(0)
-    side = float((high - low).max())
-    if side == 0:
-        raise InputError("all vertices of the mesh lie in one point")
-    return (low + high) / 2, 2 / side
-
-
 def _textures(parts: list[ModelPart]) -> tuple[tuple[NDArray[np.uint8], ...], NDArray[np.int64]]:
     """The different textures of all parts, and for every face which of them it has."""
     textures = {id(part.texture): part.texture for part in parts if part.texture is not None}
@@ -137,18 +131,6 @@ def _textures(parts: list[ModelPart]) -> tuple[tuple[NDArray[np.uint8], ...], ND
 
 def _joined(arrays: list[Array]) -> NDArray[np.float32]:
     return np.concatenate(arrays).astype(np.float32)
-
-
-def _interpolated(values: Array, corners: NDArray[np.integer], barycentric: Array) -> Array:
-    """Values (p, c) at points whose faces have the corners (p, 3), out of those of vertices (v, c)."""
-    first, second, third = (values[corners[:, i]] * barycentric[:, i, None] for i in range(3))
-    return first + second + third
-
-
-def _unit(vectors: Array) -> Array:
-    """Of unit length; zero stays zero."""
-    length = np.sqrt(np.einsum("pi,pi->p", vectors, vectors))[:, None]
-    return vectors / np.maximum(length, 1e-30)
 
 
 def _times(texels: Array, factors: Array) -> Array:

@@ -1,6 +1,5 @@
 """Pictures of surfaces by ray casting: colour, coverage, depth and normals, for data sets and losses."""
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -8,8 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from instantmesh.cameras import rays, spherical_cameras
+from instantmesh.cameras import crop_cameras, rays, spherical_cameras
 from instantmesh.data.views import ObjectViews
+from instantmesh.geometry.rays import RayHits, RayScene
+from instantmesh.geometry.triangles import area_vectors
 from instantmesh.structures import Cameras
 
 Array = NDArray[np.floating]
@@ -39,16 +40,6 @@ class Surface(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Hits:
-    """What r rays meet first. `face` (r,), -1 where there is nothing; `points` (h, 3) and `barycentric` (h, 3) of the h
-    rays that meet something, in their order."""
-
-    face: NDArray[np.integer]
-    points: Array
-    barycentric: Array
-
-
 class ObjectRenderer:
     """Casts rays at one surface; its ray structure is built once.
 
@@ -59,13 +50,9 @@ class ObjectRenderer:
     """
 
     def __init__(self, surface: Surface, two_sided: bool = False) -> None:
-        from embreex.mesh_construction import TriangleMesh
-        from embreex.rtcore_scene import EmbreeScene
-
         self.surface = surface
         self._two_sided = two_sided
-        self._scene = EmbreeScene()
-        TriangleMesh(self._scene, np.ascontiguousarray(surface.vertices[surface.faces], dtype=np.float32))
+        self._scene = RayScene(surface.vertices, surface.faces)
 
     def pictures(self, cameras: Cameras, size_px: int) -> NDArray[np.uint8]:
         """RGBA pictures (n, size, size, 4) with straight alpha, 2 x 2 rays a pixel."""
@@ -85,7 +72,8 @@ class ObjectRenderer:
         """
         top, left, side_px = _window(self.surface.vertices, camera, size_px)
         picture = np.zeros((size_px, size_px, 8), np.float32)
-        window = _cropped(camera, top / size_px, left / size_px, side_px / size_px)
+        side = side_px / size_px
+        window = crop_cameras(camera, left / size_px, top / size_px, side, side)
         picture[top : top + side_px, left : left + side_px] = self._cast_all(window, side_px)
         return picture
 
@@ -94,14 +82,16 @@ class ObjectRenderer:
         origin, direction = (ray[0].numpy() for ray in rays(camera, 2 * size_px, 2 * size_px))
         hits = self._hits(camera, np.ascontiguousarray(origin), np.ascontiguousarray(direction))
         found = hits.face >= 0
+        face = hits.face[found]
+        points = origin[found] + hits.distance[found, None].astype(np.float32) * direction[found]
         samples = np.zeros((len(origin), 8), np.float32)  # colour, mask, depth, normal
-        colors, normals = self.surface.shade(hits.points, hits.face[found], hits.barycentric)
+        colors, normals = self.surface.shade(points, face, hits.barycentric[found])
         if self._two_sided:
-            behind = np.einsum("hi,hi->h", self._face_normals[hits.face[found]], direction[found]) > 0
+            behind = np.einsum("hi,hi->h", self._face_normals[face], direction[found]) > 0
             normals[behind] *= -1
         samples[found, :3] = colors
         samples[found, 3] = 1
-        samples[found, 4] = (hits.points - origin[found]) @ -camera.camera_to_world[0, :3, 2].numpy()
+        samples[found, 4] = (points - origin[found]) @ -camera.camera_to_world[0, :3, 2].numpy()
         samples[found, 5:] = normals
         quads = samples.reshape(size_px, 2, size_px, 2, 8)
         mean = (quads[:, 0, :, 0] + quads[:, 0, :, 1] + quads[:, 1, :, 0] + quads[:, 1, :, 1]) / 4
@@ -109,19 +99,14 @@ class ObjectRenderer:
         straight = mean / np.maximum(mask, 1e-6)
         return np.concatenate([straight[..., :3], mask, straight[..., 4:]], -1)
 
-    def _hits(self, camera: Cameras, origin: Array, direction: Array) -> Hits:
+    def _hits(self, camera: Cameras, origin: Array, direction: Array) -> RayHits:
         """The first faces on `camera`'s rays (r, 3), which are row-major."""
-        hit = self._scene.run(origin, direction, query="INTERSECT", output=True)
-        found = hit["primID"] >= 0
-        u, v = hit["u"][found], hit["v"][found]
-        points = origin[found] + hit["tfar"][found, None] * direction[found]
-        return Hits(hit["primID"], points, np.stack([1 - u - v, u, v], 1))
+        return self._scene.first_hits(origin, direction)
 
     @cached_property
     def _face_normals(self) -> Array:
         """(f, 3), of any length, towards the side from which a face is counter-clockwise."""
-        a, b, c = self.surface.vertices[self.surface.faces].transpose(1, 0, 2)
-        return np.cross(b - a, c - a)
+        return area_vectors(self.surface.vertices, self.surface.faces)
 
 
 def _window(vertices: Array, camera: Cameras, size_px: int) -> tuple[int, int, int]:
@@ -140,12 +125,6 @@ def _window(vertices: Array, camera: Cameras, size_px: int) -> tuple[int, int, i
     side = int((high - low).max())
     left, top = np.minimum(low, size_px - side)
     return int(top), int(left), side
-
-
-def _cropped(camera: Cameras, top: float, left: float, side: float) -> Cameras:
-    """The camera that takes only a square of the picture, given in shares of its side."""
-    crop = torch.tensor([[1 / side, 0, -left / side], [0, 1 / side, -top / side], [0, 0, 1]], dtype=torch.float64)
-    return Cameras(camera.camera_to_world, (crop @ camera.intrinsics.double()).to(camera.intrinsics))
 
 
 def query_camera(vertices: Array, rng: np.random.Generator, azimuth_deg: float = 0.0) -> Cameras:

@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instantmesh.data.procedural import Array, ProceduralObject
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.sampling import sample_faces
+from instantmesh.geometry.triangles import area_vectors
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,12 @@ def geometry_samples(
 def _surface_points(obj: ProceduralObject, rng: np.random.Generator, n: int, evenness: float) -> Array:
     """`n` points on the union's surface, uniform on each part; what lies inside other parts is dropped."""
     vertices, faces, owner = obj.triangles()
-    corners = vertices[faces]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    area = np.linalg.norm(area_vectors(vertices, faces), axis=1)
     if evenness > 0:  # else float32, as ever: a seed's samples must stay what they were
         area = area / np.bincount(owner, area)[owner] ** evenness
     kept: list[Array] = []
     while sum(map(len, kept)) < n:
-        face = rng.choice(len(corners), 2 * n, p=area / area.sum())
-        r = np.sqrt(rng.random((2 * n, 1))).astype(np.float32)
-        s = rng.random((2 * n, 1)).astype(np.float32)
-        a, b, c = corners[face].transpose(1, 0, 2)
-        points = (1 - r) * a + r * (1 - s) * b + r * s * c
+        face, weights = sample_faces(area / area.sum(), 2 * n, rng, np.float32)
+        points = interpolate(vertices, faces[face], weights)
         kept.append(points[obj.distance(points) > -0.01])
     return np.concatenate(kept)[:n]

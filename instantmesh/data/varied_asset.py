@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from instantmesh.data.models import TexturedModel
 from instantmesh.data.procedural import Texture, random_light, random_palette, random_texture
+from instantmesh.geometry.bounds import Bounds
 
 Array = NDArray[np.floating]
 
@@ -29,8 +30,8 @@ class VariedAsset:
     def __init__(self, model: TexturedModel, seed: int) -> None:
         rng = np.random.default_rng([seed, 2])
         angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.0)
-        used = model.vertices[model.faces.ravel()]
-        vertices = (model.vertices - (used.min(0) + used.max(0)) / 2) @ _turn(angle).T
+        center = Bounds.of(model.vertices[model.faces.ravel()]).center
+        vertices = (model.vertices - center) @ _turn(angle).T
         factor = radius / np.linalg.norm(vertices[model.faces.ravel()], axis=1).max()
         self._model = replace(
             model, vertices=(factor * vertices).astype(np.float32), normals=(model.normals @ _turn(angle).T)

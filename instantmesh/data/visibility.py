@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from instantmesh.data.models import TexturedModel
-from instantmesh.data.rendering import Array, Hits, ObjectRenderer, Surface
+from instantmesh.data.rendering import Array, ObjectRenderer, Surface
 from instantmesh.data.views import ObjectViews
+from instantmesh.geometry.barycentric import barycentric_of_rays
+from instantmesh.geometry.rays import RayHits
 from instantmesh.render import nvdiffrast
 from instantmesh.structures import Cameras
 
@@ -26,14 +28,18 @@ class VisibilityRenderer(ObjectRenderer):
         self._vertices = torch.from_numpy(np.ascontiguousarray(surface.vertices, dtype=np.float32)).to(device)
         self._faces = torch.from_numpy(np.ascontiguousarray(surface.faces)).to(device)
 
-    def _hits(self, camera: Cameras, origin: Array, direction: Array) -> Hits:
+    def _hits(self, camera: Cameras, origin: Array, direction: Array) -> RayHits:
         side_px = round(len(origin) ** 0.5)
         seen = self._visible_faces(self._vertices, self._faces, camera.to(self._device), side_px, side_px)
         face = seen.flatten().cpu().numpy()
         found = face >= 0
         corners = self.surface.vertices[self.surface.faces[face[found]]].astype(np.float64)
-        barycentric = _where_rays_cross(corners, origin[found], direction[found])
-        return Hits(face, (barycentric[..., None] * corners).sum(1), barycentric)
+        # A rasteriser's rounding may name a triangle whose edge the ray just misses.
+        weights = barycentric_of_rays(corners, origin[found], direction[found])
+        offset = (weights[..., None] * corners).sum(1) - origin[found]
+        hits = RayHits(face, np.full(len(face), np.inf), np.zeros((len(face), 3), np.float32))
+        hits.distance[found], hits.barycentric[found] = (offset * direction[found]).sum(1), weights
+        return hits
 
 
 def render_with_nvdiffrast(model: TexturedModel, cameras: Cameras, size_px: int) -> ObjectViews:
@@ -43,18 +49,3 @@ def render_with_nvdiffrast(model: TexturedModel, cameras: Cameras, size_px: int)
         MissingBackendError: nvdiffrast isn't installed.
     """
     return VisibilityRenderer(model, nvdiffrast.visible_faces, "cuda").views(cameras, size_px)
-
-
-def _where_rays_cross(corners: Array, origin: Array, direction: Array) -> Array:
-    """Barycentric coordinates (h, 3) of the points where rays cross the planes of triangles (h, 3, 3).
-
-    A rasteriser's rounding may name a triangle whose edge the ray just misses, so they are brought into the triangle.
-    """
-    a, b, c = corners.transpose(1, 0, 2)
-    normal = np.cross(direction, c - a)
-    determinant = ((b - a) * normal).sum(1)
-    determinant = np.where(np.abs(determinant) < 1e-12, 1e-12, determinant)
-    u = ((origin - a) * normal).sum(1) / determinant
-    v = (direction * np.cross(origin - a, b - a)).sum(1) / determinant
-    barycentric = np.stack([1 - u - v, u, v], 1).clip(0, 1)
-    return barycentric / barycentric.sum(1, keepdims=True)

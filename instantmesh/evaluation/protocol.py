@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from instantmesh.cameras import SIX_VIEW_FOV_DEG, SIX_VIEW_RADIUS, spherical_cameras
-from instantmesh.evaluation.geometry_metrics import GeometryScores, bounding_cube, geometry_scores
+from instantmesh.evaluation.geometry_metrics import GeometryScores, geometry_scores
 from instantmesh.evaluation.image_metrics import psnr, ssim
+from instantmesh.geometry.bounds import bounding_cube
 from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Cameras, Mesh, Views
 

@@ -15,9 +15,9 @@ def linear_to_srgb(colors: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def sample_texture(texture: NDArray[np.uint8], uv: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Bilinear colours (p, 3) in [0, 1] at `uv` (p, 2), origin bottom left, the texture repeated beyond [0, 1]."""
+    """Bilinear colours (p, 3) in [0, 1] at `uv` (p, 2), v down, the texture repeated beyond [0, 1]."""
     height, width, _ = texture.shape
-    x, y = uv[:, 0] * width - 0.5, (1 - uv[:, 1]) * height - 0.5
+    x, y = uv[:, 0] * width - 0.5, uv[:, 1] * height - 0.5
     left, top = np.floor(x), np.floor(y)
     right_share, bottom_share = (x - left)[:, None], (y - top)[:, None]
     j, i = left.astype(np.int64), top.astype(np.int64)

@@ -63,8 +63,8 @@ class MeshArrays:
             return self.colors
         height, width, _ = self.texture.image.shape
         edge = 0.5 / np.array((width, height))  # beyond the outermost texels' centres their colours go on
-        u, v = self.texture.uv.reshape(-1, 2).astype(np.float64).clip(edge, 1 - edge).T
-        at_corners = sample_texture(self.texture.image, np.stack([u, 1 - v], axis=1))
+        uv = self.texture.uv.reshape(-1, 2).astype(np.float64).clip(edge, 1 - edge)
+        at_corners = sample_texture(self.texture.image, uv)
         corners = self.faces.ravel()
         count = np.bincount(corners, minlength=len(self.vertices)).clip(min=1)
         sums = [np.bincount(corners, channel, minlength=len(self.vertices)) for channel in at_corners.T]

@@ -7,7 +7,7 @@ maps, animation and skins (models stand in the pose that their nodes give).
 
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -38,7 +38,7 @@ class ModelPart:
 
     Attributes:
         vertices: (v, 3) world frame. faces: (f, 3), counter-clockwise seen from outside.
-        uv: (v, 2) texture coordinates, origin bottom left; None without a texture.
+        uv: (v, 2) texture coordinates, (0, 0) upper left, v down; None without a texture.
         texture: (h, w, 3) uint8 sRGB, or None.
         colors: (v, 3) sRGB in [0, 1]; they multiply the texture. None: the texture alone.
         normals: (v, 3) of unit length, from the file; None where it has none.
@@ -79,6 +79,13 @@ def read_model(path: str | PathLike[str]) -> list[ModelPart]:
     if not all(np.isfinite(part.vertices[part.faces]).all() for part in parts):
         raise InputError(f"{path} has vertices that aren't finite")
     return parts
+
+
+def joined_triangles(parts: Sequence[ModelPart]) -> tuple[Array, NDArray[np.int64]]:
+    """Vertices (v, 3) and faces (f, 3) of all parts together, in their order."""
+    starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
+    faces = [part.faces + start for part, start in zip(parts, starts, strict=True)]
+    return np.concatenate([part.vertices for part in parts]), np.concatenate(faces)
 
 
 def soft_light(normals: Array) -> Array:
@@ -160,7 +167,7 @@ def _read_part(
     return ModelPart(
         gltf_to_world(mesh.vertices @ linear.T + transform[:3, 3]),
         np.asarray(mesh.faces[:, ::-1] if mirrored else mesh.faces, dtype=np.int64),
-        None if uv is None else np.nan_to_num(np.asarray(uv, dtype=np.float64)),
+        None if uv is None else np.nan_to_num(np.asarray(uv, dtype=np.float64)) * (1, -1) + (0, 1),
         None if texture is None else _pixels(texture, pixels),
         colors,
         None if normals is None else gltf_to_world(_unit(normals @ np.linalg.pinv(linear))),

@@ -15,8 +15,8 @@ from instantmesh.files.atomic import replacing
 
 VIDEO_ENDINGS = (".mp4", ".webm", ".gif")
 
-Frame = NDArray[np.uint8]
-FrameSource = Callable[[int], Frame]
+VideoFrame = NDArray[np.uint8]
+FrameSource = Callable[[int], VideoFrame]
 """The frame (h, w, 3), 8-bit sRGB, of a number from 0; asked in order, by GIF for a few more beforehand."""
 
 # Constant quality, near what the eye tells apart. yuv420p is what every player knows.
@@ -74,14 +74,14 @@ def write_video(
     return path
 
 
-def _told(frame: FrameSource, count: int, callback: Callable[[int, int], None] | None) -> Iterator[Frame]:
+def _told(frame: FrameSource, count: int, callback: Callable[[int, int], None] | None) -> Iterator[VideoFrame]:
     for index in range(count):
         yield frame(index)
         if callback is not None:
             callback(index + 1, count)
 
 
-def _encode(path: Path, frames: Iterator[Frame], fps: int) -> None:
+def _encode(path: Path, frames: Iterator[VideoFrame], fps: int) -> None:
     av = backends.load("av")
     codec, options = _CODECS[path.suffix.lower()]
     first = next(frames)
@@ -101,7 +101,7 @@ def _encode(path: Path, frames: Iterator[Frame], fps: int) -> None:
         film.mux(stream.encode(None))
 
 
-def _write_gif(path: Path, frames: Iterator[Frame], fps: int, count: int, palette: Image.Image) -> None:
+def _write_gif(path: Path, frames: Iterator[VideoFrame], fps: int, count: int, palette: Image.Image) -> None:
     dithered = (
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames
     )

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from instantmesh.errors import InputError
+from instantmesh.geometry.triangles import Triangles, components
 from instantmesh.mesh.degenerate import degenerate, remove_degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import close_small_holes
-from instantmesh.mesh.triangles import Triangles, components
+from instantmesh.mesh.report_text import joined, number
 from instantmesh.mesh.winding import orient
-from instantmesh.mesh.words import joined, number
 from instantmesh.structures import Mesh
 
 
@@ -52,7 +52,7 @@ class CleanReport:
         return "cleaned: " + (joined([text for count, text in done if count]) or "nothing to do")
 
 
-def clean(mesh: Mesh, *, keep_components: float = 1.0, largest_hole: float = 0.1) -> tuple[Mesh, CleanReport]:
+def clean(mesh: Mesh, *, min_component_area: float = 1.0, largest_hole: float = 0.1) -> tuple[Mesh, CleanReport]:
     """A mesh of the same shape without the usual defects; vertex colours go along.
 
     In order: vertices at the same place become one; faces without area and doubled faces are removed; small components
@@ -61,19 +61,20 @@ def clean(mesh: Mesh, *, keep_components: float = 1.0, largest_hole: float = 0.1
 
     Args:
         mesh: any triangle mesh.
-        keep_components: a component stays if it has at least this share of the largest one's area. 1 keeps the largest
-            alone, 0 all, 0.1 the fruit in a bowl but not the crumbs. Faces that share a vertex are of one component.
+        min_component_area: a component stays if it has at least this share of the largest one's area. 1 keeps the
+            largest alone, 0 all, 0.1 the fruit in a bowl but not the crumbs. Faces that share a vertex are of one
+            component.
         largest_hole: holes are closed up to this width, in terms of their component's longest side; 0 leaves all open.
 
     Raises:
         InputError: a share outside [0, 1], or nothing is left: the mesh has no face with an area.
     """
-    check_share("keep_components", keep_components)
+    check_share("min_component_area", min_component_area)
     check_share("largest_hole", largest_hole)
     welded = _with_area(weld(Triangles.of(mesh)).compact())
     unique = remove_duplicates(welded)
     sound = _with_area(remove_duplicates(remove_degenerate(unique)))
-    main, (components_dropped, faces_dropped, largest_dropped) = _largest(sound, keep_components)
+    main, (components_dropped, faces_dropped, largest_dropped) = _largest(sound, min_component_area)
     turned = orient(main)
     closed, hole_count = close_small_holes(turned, largest_hole)
     return closed.compact().to_mesh(mesh), CleanReport(

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.mesh.triangles import Array, Edges, Indices, Triangles, connected
+from instantmesh.geometry.edges import Edges
+from instantmesh.geometry.triangles import Array, Indices, Triangles, connected
 
 # of the mesh's extent: lengths below it are float32's rounding errors
 _TINY = 1e-7

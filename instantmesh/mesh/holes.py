@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from instantmesh.mesh.triangles import Array, Edges, Indices, Triangles, components
+from instantmesh.geometry.edges import Edges
+from instantmesh.geometry.triangles import Array, Indices, Triangles, components
 
 
 def close_small_holes(mesh: Triangles, largest_hole: float) -> tuple[Triangles, int]:
@@ -13,7 +14,7 @@ def close_small_holes(mesh: Triangles, largest_hole: float) -> tuple[Triangles, 
 
     A sheet's own rim is as wide as the sheet, so that it is no small hole. Returns the mesh and how many were closed.
     """
-    rims = rim_loops(Edges.of(mesh.faces).open())
+    rims = rim_loops(Edges.of(mesh.faces).boundary())
     if not rims:
         return mesh, 0
     component = components(mesh.faces, len(mesh.vertices))

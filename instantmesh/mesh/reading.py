@@ -4,7 +4,7 @@ Shapes: v vertices, f faces, n pictures.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from instantmesh.files.colors import linear_to_srgb, srgb_to_linear
-from instantmesh.files.model_files import ModelPart, read_model
+from instantmesh.files.model_files import ModelPart, joined_triangles, read_model
 from instantmesh.structures import Mesh, Texture
 
 Array = NDArray[np.floating]
@@ -36,13 +36,17 @@ def read_mesh(path: str | PathLike[str]) -> Mesh:
         MissingBackendError: USDZ without usd-core.
     """
     parts = read_model(path)
-    starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
-    vertices = np.concatenate([np.asarray(part.vertices, np.float32) for part in parts])
-    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)])
-    place, corners = torch.from_numpy(vertices), torch.from_numpy(faces)
+    mesh = joined_mesh(parts)
+    return mesh if has_vertex_colors(parts) else replace(mesh, vertex_colors=None)
+
+
+def joined_mesh(parts: list[ModelPart]) -> Mesh:
+    """All parts as one mesh: with a texture if any part has one, else with vertex colours (grey by default)."""
+    vertices, faces = joined_triangles(parts)
+    mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces))
     if any(part.texture is not None for part in parts):
-        return Mesh(place, corners, None, _joint_texture(parts))
-    return Mesh(place, corners, _vertex_colors(parts) if has_vertex_colors(parts) else None)
+        return replace(mesh, texture=_joint_texture(parts))
+    return replace(mesh, vertex_colors=_vertex_colors(parts))
 
 
 def has_vertex_colors(parts: list[ModelPart]) -> bool:
@@ -54,8 +58,9 @@ def face_uv(part: ModelPart) -> Array:
     """(f, 3, 2) where a part's faces lie in its texture: in [0, 1], origin top left, v down."""
     assert part.uv is not None
     corners = part.uv[part.faces]
-    corners = corners - np.floor(corners.min(1, keepdims=True) + 1e-6)  # of a texture that repeats, the first
-    return np.stack([corners[..., 0], 1 - corners[..., 1]], axis=-1).clip(0, 1)
+    lowest = np.stack([corners[..., 0].min(1) + 1e-6, corners[..., 1].max(1) - 1 - 1e-6], axis=-1)
+    first = np.stack([np.floor(lowest[:, 0]), np.ceil(lowest[:, 1])], axis=-1)  # of a texture that repeats
+    return (corners - first[:, None]).clip(0, 1)
 
 
 def _vertex_colors(parts: list[ModelPart]) -> torch.Tensor:

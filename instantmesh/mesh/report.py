@@ -6,16 +6,17 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from instantmesh.files.model_files import ModelPart, read_model
+from instantmesh.files.model_files import ModelPart, joined_triangles, read_model
+from instantmesh.geometry.bounds import Bounds
+from instantmesh.geometry.edges import Edges
+from instantmesh.geometry.triangles import Indices, Triangles, components
 from instantmesh.mesh.degenerate import degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import rim_loops
 from instantmesh.mesh.reading import face_uv, has_vertex_colors
-from instantmesh.mesh.triangles import Edges, Indices, Triangles, components
+from instantmesh.mesh.report_text import number
 from instantmesh.mesh.uv_layout import UvLayout, uv_layout
-from instantmesh.mesh.words import number
 from instantmesh.structures import Mesh
 
 _SIDES = ("-x", "+x", "-y", "+y", "-z", "+z")
@@ -34,8 +35,9 @@ class MeshReport:
         watertight: every edge lies between two faces that agree about outside.
         euler_number: vertices - edges + faces; 2 for a sphere, 0 for a torus, summed over components.
         degenerate_faces: without area. duplicate_faces: with the same vertices as another one.
-        open_edges: of one face only. crowded_edges: of more than two faces. turned_edges: whose two faces disagree
-            about outside.
+        boundary_edges: of one face only.
+        non_manifold_edges: of more than two faces.
+        inconsistent_edges: whose two faces disagree about outside.
         bounding_box: lowest and highest corner, world units.
         area: world units squared. volume: cubed, negative if faces face inward; None unless watertight.
         colors: "vertex colours", "texture 1024 x 1024" or "none".
@@ -53,9 +55,9 @@ class MeshReport:
     euler_number: int
     degenerate_faces: int
     duplicate_faces: int
-    open_edges: int
-    crowded_edges: int
-    turned_edges: int
+    boundary_edges: int
+    non_manifold_edges: int
+    inconsistent_edges: int
     bounding_box: tuple[tuple[float, float, float], tuple[float, float, float]]
     area: float
     volume: float | None
@@ -79,9 +81,9 @@ class MeshReport:
             "euler number": str(self.euler_number),
             "degenerate faces": f"{self.degenerate_faces:,}",
             "duplicate faces": f"{self.duplicate_faces:,}",
-            "open edges": f"{self.open_edges:,}",
-            "crowded edges": f"{self.crowded_edges:,}",
-            "turned edges": f"{self.turned_edges:,}",
+            "boundary edges": f"{self.boundary_edges:,}",
+            "non-manifold edges": f"{self.non_manifold_edges:,}",
+            "inconsistent edges": f"{self.inconsistent_edges:,}",
             "bounding box": f"{size} (front x, left y, up z), from {_point(low)} to {_point(high)}",
             "area": f"{self.area:.4g}",
             "volume": "-" if self.volume is None else f"{self.volume:.4g}",
@@ -116,18 +118,14 @@ def report_file(path: str | PathLike[str]) -> MeshReport:
         MissingBackendError: USDZ without usd-core.
     """
     parts = read_model(path)
-    starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
-    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=True)])
-    vertices = np.concatenate([np.asarray(part.vertices, np.float64) for part in parts])
-    mesh = Mesh(torch.from_numpy(vertices), torch.from_numpy(faces))
-    return _report(Triangles.of(mesh), _colors(parts), _layout(parts))
+    vertices, faces = joined_triangles(parts)
+    return _report(Triangles(vertices.astype(np.float64), faces), _colors(parts), _layout(parts))
 
 
 def _report(mesh: Triangles, colors: str, layout: UvLayout | None) -> MeshReport:
     joined = _joined(mesh)
     edges = Edges.of(joined.faces)
-    used = mesh.vertices[np.unique(mesh.faces)]
-    area = mesh.areas().sum()
+    bounds = mesh.bounds()
     numbers: dict[str, Any] = {
         "faces": len(mesh.faces),
         "vertices": len(mesh.vertices),
@@ -136,20 +134,20 @@ def _report(mesh: Triangles, colors: str, layout: UvLayout | None) -> MeshReport
         "euler_number": len(np.unique(joined.faces)) - len(edges.uses) + len(joined.faces),
         "degenerate_faces": int(degenerate(mesh).sum()),
         "duplicate_faces": len(joined.faces) - len(remove_duplicates(joined).faces),
-        "open_edges": int((edges.uses == 1).sum()),
-        "crowded_edges": int((edges.uses > 2).sum()),
-        "turned_edges": int(((edges.uses == 2) & (edges.surplus != 0)).sum()),
+        "boundary_edges": int(edges.is_boundary.sum()),
+        "non_manifold_edges": int(edges.is_non_manifold.sum()),
+        "inconsistent_edges": int(edges.is_inconsistent.sum()),
         "texture_coverage": None if layout is None else layout.coverage,
         "texture_overlap": None if layout is None else layout.overlap,
     }
     volume = float(joined.volumes().sum()) if numbers["watertight"] else None
     return MeshReport(
         **numbers,
-        bounding_box=(tuple(used.min(0).tolist()), tuple(used.max(0).tolist())),
-        area=float(area),
+        bounding_box=(tuple(bounds.low.tolist()), tuple(bounds.high.tolist())),
+        area=float(mesh.areas().sum()),
         volume=volume,
         colors=colors,
-        warnings=tuple(_warnings(numbers, volume, colors) + _cuts(joined, edges.open())),
+        warnings=tuple(_warnings(numbers, volume, colors) + _cuts(joined, edges.boundary())),
     )
 
 
@@ -163,11 +161,13 @@ def _warnings(numbers: dict[str, Any], volume: float | None, colors: str) -> lis
     found = []
     if numbers["components"] > 1:
         found.append(f"{number(numbers['components'], 'component')}: loose parts can be debris; finishing drops them")
-    if numbers["open_edges"]:
-        found.append(f"the surface is open ({number(numbers['open_edges'], 'edge')}): it can't be printed as it is")
-    if numbers["crowded_edges"]:
-        found.append(f"{number(numbers['crowded_edges'], 'edge')} with more than two faces: slicers may stumble")
-    if numbers["turned_edges"]:
+    if numbers["boundary_edges"]:
+        found.append(f"the surface is open ({number(numbers['boundary_edges'], 'edge')}): it can't be printed as it is")
+    if numbers["non_manifold_edges"]:
+        found.append(
+            f"{number(numbers['non_manifold_edges'], 'edge')} of more than two faces (non-manifold): slicers may fail"
+        )
+    if numbers["inconsistent_edges"]:
         found.append("neighbouring faces disagree about outside: parts will look black or see-through; finishing helps")
     if volume is not None and volume < 0:
         found.append("the faces face inward: the mesh is inside out; finishing turns them")
@@ -182,17 +182,17 @@ def _warnings(numbers: dict[str, Any], volume: float | None, colors: str) -> lis
     return found
 
 
-def _cuts(mesh: Triangles, open_edges: Indices) -> list[str]:
+def _cuts(mesh: Triangles, boundary_edges: Indices) -> list[str]:
     """Where a rim lies flat in a side of the bounding box: there the grid ended, or the box that it was cut with."""
-    low, high = mesh.vertices[mesh.faces.ravel()].min(0), mesh.vertices[mesh.faces.ravel()].max(0)
-    near = _CUT * mesh.extent()
+    bounds = mesh.bounds()
+    near = _CUT * bounds.longest_side
     cut = set()
-    for rim in rim_loops(open_edges):
-        rim_low, rim_high = mesh.vertices[rim].min(0), mesh.vertices[rim].max(0)
+    for rim in rim_loops(boundary_edges):
+        of_rim = Bounds.of(mesh.vertices[rim])
         for axis in range(3):
-            if rim_high[axis] - low[axis] < near:
+            if of_rim.high[axis] - bounds.low[axis] < near:
                 cut.add(_SIDES[2 * axis])
-            if high[axis] - rim_low[axis] < near:
+            if bounds.high[axis] - of_rim.low[axis] < near:
                 cut.add(_SIDES[2 * axis + 1])
     if not cut or len(cut) == len(_SIDES):
         return []

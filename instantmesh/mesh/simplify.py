@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from instantmesh.errors import InputError
+from instantmesh.geometry.distances import f_score, nearest_distances
+from instantmesh.geometry.nearest import NearestSurface
+from instantmesh.geometry.sampling import sample_surface
+from instantmesh.geometry.triangles import Array, Triangles
 from instantmesh.mesh.degenerate import remove_degenerate, remove_folded
-from instantmesh.mesh.nearest import NearestSurface, sample
-from instantmesh.mesh.triangles import Array, Triangles
 from instantmesh.structures import Mesh
 
 ColorField = Callable[[Tensor], Tensor]
@@ -58,7 +60,7 @@ class SimplifyReport:
 
 
 def simplify(
-    mesh: Mesh, target_faces: int, *, color_field: ColorField | None = None, below_floor: bool = False
+    mesh: Mesh, target_faces: int, *, color_field: ColorField | None = None, allow_quality_loss: bool = False
 ) -> tuple[Mesh, SimplifyReport]:
     """The mesh with about `target_faces` faces, the shape kept as well as that many can.
 
@@ -67,8 +69,8 @@ def simplify(
         target_faces: how many faces are wanted, 4 or more. A mesh that has no more stays as it is.
         color_field: gives the new vertices' colours, at the original surface's nearest points; without one they are the
             original mesh's there.
-        below_floor: go to `target_faces` even if the F-score at 0.1 against the original mesh falls below 0.99. By
-            default simplification stops at that.
+        allow_quality_loss: go to `target_faces` even if the F-score at 0.1 against the original mesh falls below 0.99.
+            By default simplification stops there.
 
     Raises:
         InputError: fewer than 4 faces are wanted, or the mesh has no face with an area.
@@ -81,7 +83,7 @@ def simplify(
         return mesh, SimplifyReport(len(full.faces), len(full.faces), target_faces, 0.0, 0.0, 1.0, False)
     comparison = _Comparison(full)
     small, floor_reached = _decimated(full, target_faces), False
-    if not below_floor and comparison.f_score(small) < F_SCORE_FLOOR + _MARGIN:
+    if not allow_quality_loss and comparison.f_score(small) < F_SCORE_FLOOR + _MARGIN:
         small, floor_reached = _fewest_above_floor(full, target_faces, comparison), True
     distances = comparison.distances(small)
     report = SimplifyReport(
@@ -111,16 +113,11 @@ class _Comparison:
 
     def distances(self, small: Triangles) -> Array:
         """(16,000,) from points of the small mesh to the full one, world units."""
-        return self._surface(sample(small, _SAMPLES, np.random.default_rng(2))).distances
+        return self._surface(_sample(small, seed=2).numpy()).distances
 
     def f_score(self, small: Triangles) -> float:
-        """As `evaluation.geometry_metrics` has it: each mesh fills [-1, 1]^3, 16,000 points on each."""
-        from scipy.spatial import KDTree
-
-        points = _spread(small, seed=1)
-        precision = (KDTree(self._points).query(points)[0] < _F_SCORE_DISTANCE).mean()
-        recall = (KDTree(points).query(self._points)[0] < _F_SCORE_DISTANCE).mean()
-        return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+        """At distance 0.1, each mesh filling [-1, 1]^3, 16,000 points on each."""
+        return f_score(*nearest_distances(_spread(small, seed=1), self._points), _F_SCORE_DISTANCE)
 
     def colored(self, small: Triangles, like: Mesh, field: ColorField | None) -> Mesh:
         """The small mesh with colours from the field, or from the full mesh where it has any."""
@@ -131,11 +128,16 @@ class _Comparison:
         return Triangles(small.vertices, small.faces, colors).to_mesh(like)
 
 
-def _spread(mesh: Triangles, seed: int) -> Array:
-    """(16,000, 3) points of the surface, its bounding box moved and scaled into [-1, 1]^3."""
-    used = mesh.vertices[mesh.faces.ravel()]
-    points = sample(mesh, _SAMPLES, np.random.default_rng(seed))
-    return (points - (used.min(0) + used.max(0)) / 2) / (mesh.extent() / 2)
+def _sample(mesh: Triangles, seed: int) -> Tensor:
+    """(16,000, 3) points of the surface, uniform by area."""
+    generator = torch.Generator().manual_seed(seed)
+    return sample_surface(torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces), _SAMPLES, generator)
+
+
+def _spread(mesh: Triangles, seed: int) -> Tensor:
+    """`_sample`, with the surface's bounding box moved and scaled into [-1, 1]^3."""
+    bounds = mesh.bounds()
+    return (_sample(mesh, seed) - torch.from_numpy(bounds.center)) / (bounds.longest_side / 2)
 
 
 def _read(field: ColorField, points: Array, like: Mesh) -> Array:

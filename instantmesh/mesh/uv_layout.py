@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from instantmesh.geometry.rays import covering_faces
+
 _SAMPLES = 1024  # along each side of the texture
 
 
@@ -34,18 +36,7 @@ def uv_layout(uv: NDArray[np.floating]) -> UvLayout:
     Args:
         uv: (f, 3, 2) in [0, 1].
     """
-    from embreex.mesh_construction import TriangleMesh
-    from embreex.rtcore_scene import EmbreeScene
-
     edges = uv[:, 1:] - uv[:, :1]
     area = float(np.abs(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]).sum()) / 2
-    flat = np.zeros((3 * len(uv), 3), np.float32)
-    flat[:, :2] = uv.reshape(-1, 2)
-    scene = EmbreeScene(robust=True)
-    TriangleMesh(scene, flat, np.arange(len(flat), dtype=np.int32).reshape(-1, 3))
-    centres = (np.arange(_SAMPLES, dtype=np.float32) + 0.5) / _SAMPLES
-    origins = np.ones((_SAMPLES, _SAMPLES, 3), np.float32)
-    origins[..., 0], origins[..., 1] = np.meshgrid(centres, centres)
-    down = np.broadcast_to(np.array([0, 0, -1], np.float32), origins.shape).reshape(-1, 3)
-    hit = scene.run(origins.reshape(-1, 3), np.ascontiguousarray(down), query="OCCLUDED")
-    return UvLayout(float((hit != -1).mean()), area)
+    covered = covering_faces(uv * _SAMPLES, _SAMPLES, _SAMPLES) >= 0
+    return UvLayout(float(covered.mean()), area)

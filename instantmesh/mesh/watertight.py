@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from instantmesh.errors import InputError
+from instantmesh.geometry.edges import Edges
+from instantmesh.geometry.triangles import Triangles, components, unit
 from instantmesh.mesh.degenerate import remove_degenerate, remove_duplicates, weld
 from instantmesh.mesh.holes import close_loops, rim_loops
-from instantmesh.mesh.triangles import Edges, Triangles, components
+from instantmesh.mesh.report_text import joined, number
 from instantmesh.mesh.winding import orient, turn_outward
-from instantmesh.mesh.words import joined, number
 from instantmesh.structures import Mesh
 
 _GAP = 1e-5  # between sheets that touch, in terms of the mesh's longest side: a hundred times float32's rounding
@@ -94,8 +95,7 @@ def _drawn_apart(mesh: Triangles) -> Triangles:
     normals = np.zeros_like(mesh.vertices)
     for corner in mesh.faces.T:
         np.add.at(normals, corner, mesh.area_vectors())
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    inward = -_GAP * mesh.extent() * normals / np.maximum(lengths, 1e-300)
+    inward = -_GAP * mesh.extent() * unit(normals)
     return replace(mesh, vertices=mesh.vertices + np.where(touching[:, None], inward, 0))
 
 

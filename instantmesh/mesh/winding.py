@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.mesh.triangles import Array, Edges, Indices, Triangles, connected
+from instantmesh.geometry.edges import Edges
+from instantmesh.geometry.triangles import Array, Indices, Triangles, connected
 
 # an open patch is turned outward only if it is bulgy: a sphere's volume / area^1.5 is 0.094, a flat sheet's 0
 _BULGE = 0.01
@@ -56,8 +57,8 @@ def _inward(mesh: Triangles, patch: Indices) -> NDArray[np.bool_]:
     closed = _closed(edges, patch)
     volume, area = _patch_volumes(mesh, patch), np.bincount(patch, weights=mesh.areas())
     wrong = volume < np.where(closed, 0.0, -_BULGE * area**1.5)
-    disagree = (edges.uses == 2) & (edges.surplus != 0)  # still, so there is no consistent orientation
-    wrong[patch[np.flatnonzero(disagree[edges.undirected]) // 3]] = False
+    # still inconsistent, so there is no consistent orientation
+    wrong[patch[np.flatnonzero(edges.is_inconsistent[edges.undirected]) // 3]] = False
     for number in np.flatnonzero(wrong & closed):
         wrong[number] = not _enclosed(mesh, patch == number)
     return wrong[patch]

@@ -9,7 +9,7 @@ from torch import nn
 from instantmesh.errors import InputError
 from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.lrm.precision import lower_products
-from instantmesh.render.turntable import RaySight as RayRenderer
+from instantmesh.render.turntable import RayRenderer
 from instantmesh.structures import Mesh, Views
 from instantmesh.systems import Field, system_of
 

@@ -13,8 +13,7 @@ from instantmesh.finishing import Step
 from instantmesh.mesh.report import MeshReport, report
 from instantmesh.render.agreement import view_agreement
 from instantmesh.render.preview import save_preview
-from instantmesh.render.turntable import RaySight as RayRenderer
-from instantmesh.render.turntable import turntable
+from instantmesh.render.turntable import RayRenderer, turntable
 from instantmesh.structures import Mesh, Views
 from instantmesh.systems import Field
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Edges:
+class EdgeIncidence:
     """Edges of a mesh and the faces at them.
 
     Attributes:
@@ -72,14 +72,14 @@ class _Crossings:
         return _Crossings(self.near[kept], self.far[kept], self.share[kept], self.depth[kept], self.edge[kept])
 
 
-def mesh_edges(faces: Int[Tensor, "f 3"], vertex_count: int) -> Edges:
+def mesh_edges(faces: Int[Tensor, "f 3"], vertex_count: int) -> EdgeIncidence:
     """The edges of a mesh; any number of faces may meet at one."""
     opposite = faces.T.reshape(-1).long()
     start, end = opposite.roll(-len(faces)), opposite.roll(-2 * len(faces))
     keys, at_edge = torch.unique(
         torch.minimum(start, end) * vertex_count + torch.maximum(start, end), return_inverse=True
     )
-    return Edges(torch.stack([keys // vertex_count, keys % vertex_count], dim=-1), at_edge, opposite)
+    return EdgeIncidence(torch.stack([keys // vertex_count, keys % vertex_count], dim=-1), at_edge, opposite)
 
 
 def blend_silhouettes(
@@ -87,7 +87,7 @@ def blend_silhouettes(
     depth: Float[Tensor, "height width"],
     seen: Int[Tensor, "height width"],
     pixels: Float[Tensor, "v 3"],
-    edges: Edges,
+    edges: EdgeIncidence,
 ) -> Float[Tensor, "height width c"]:
     """Blend neighbouring pixels of one view where silhouettes pass between their centres.
 
@@ -114,7 +114,7 @@ def blend_silhouettes(
     return _blend(values.reshape(-1, channels), *parts).reshape(height, width, channels)
 
 
-def _silhouette(pixels: Float[Tensor, "v 3"], edges: Edges) -> _Silhouette:
+def _silhouette(pixels: Float[Tensor, "v 3"], edges: EdgeIncidence) -> _Silhouette:
     """Edges whose faces all lie on one side of them in the picture; open borders are among them."""
     depth = pixels[:, 2]
     in_front = depth > 1e-6

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from instantmesh.errors import InputError
 from instantmesh.files.pictures import tile, write_picture
-from instantmesh.render.studio import filling_cameras, in_unit_sphere, shoot
+from instantmesh.geometry.bounds import to_unit_sphere
+from instantmesh.render.shading import filling_cameras, render_shaded
 from instantmesh.structures import Mesh
 
 AZIMUTHS_DEG = (0.0, 90.0, 180.0, 270.0)
@@ -33,9 +34,9 @@ def preview_sheet(mesh: Mesh, size_px: int = 256) -> Float[Tensor, "3 h w"]:
     if len(mesh.faces) == 0:
         return torch.ones(3, 2 * size_px, len(AZIMUTHS_DEG) * size_px)
     with torch.no_grad():
-        mesh = in_unit_sphere(mesh)
-        shots = shoot(mesh, filling_cameras(mesh, AZIMUTHS_DEG), size_px, size_px)
-        return tile(torch.cat([shots.color(), shots.grey()]), columns=len(AZIMUTHS_DEG)).cpu()
+        mesh = to_unit_sphere(mesh)
+        renderings = render_shaded(mesh, filling_cameras(mesh, AZIMUTHS_DEG), size_px, size_px)
+        return tile(torch.cat([renderings.color(), renderings.grey()]), columns=len(AZIMUTHS_DEG)).cpu()
 
 
 def save_preview(mesh: Mesh, path: str | PathLike[str], size_px: int = 256, *, overwrite: bool = True) -> Path:

@@ -20,7 +20,7 @@ from torch.nn.functional import normalize
 from instantmesh import backends
 from instantmesh.errors import InputError
 from instantmesh.render import embree, nvdiffrast
-from instantmesh.render.antialias import Edges, blend_silhouettes, mesh_edges
+from instantmesh.render.antialias import EdgeIncidence, blend_silhouettes, mesh_edges
 from instantmesh.render.projection import to_pixels
 from instantmesh.render.texture_lookup import sample_texture
 from instantmesh.structures import Cameras, Mesh
@@ -32,7 +32,7 @@ ColorField = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
-class MeshPictures:
+class MeshRenderings:
     """Pictures of one mesh, with straight RGB on a plain background.
 
     Attributes:
@@ -84,7 +84,7 @@ def render_mesh(
     background: float = 1.0,
     antialias: bool = True,
     color_field: ColorField | None = None,
-) -> MeshPictures:
+) -> MeshRenderings:
     """Render a mesh from every camera, on the mesh's device.
 
     Args:
@@ -113,7 +113,7 @@ def render_mesh(
         _render_view(mesh.faces, normals, paint, seen[i], pixels[i], edges, background) for i in range(len(cameras))
     ]
     color, mask, normal, depth = torch.stack(views).permute(0, 3, 1, 2).split([3, 1, 3, 1], dim=1)
-    return MeshPictures(color, mask, depth, normal)
+    return MeshRenderings(color, mask, depth, normal)
 
 
 def rasterize(faces: Int[Tensor, "f 3"], seen: Int[Tensor, "height width"], pixels: Float[Tensor, "v 3"]) -> Fragments:
@@ -173,7 +173,7 @@ def _render_view(
     paint: Callable[[Fragments], Tensor],
     seen: Int[Tensor, "height width"],
     pixels: Float[Tensor, "v 3"],
-    edges: Edges | None,
+    edges: EdgeIncidence | None,
     background: float,
 ) -> Float[Tensor, "height width 8"]:
     """Colour, mask, normal and depth of one view, channels last."""

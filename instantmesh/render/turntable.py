@@ -8,19 +8,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from instantmesh.cameras import orbit_cameras, project, rays
+from instantmesh.cameras import crop_cameras, orbit_cameras, project, rays
 from instantmesh.errors import InputError
-from instantmesh.files.video import Frame, check_video, write_video
-from instantmesh.render.studio import in_unit_sphere, shoot
+from instantmesh.files.video import VideoFrame, check_video, write_video
+from instantmesh.geometry.bounds import to_unit_sphere
+from instantmesh.render.shading import render_shaded
 from instantmesh.render.volume import RayValues
 from instantmesh.structures import Cameras, Mesh
 
-RaySight = Callable[[Tensor, Tensor], RayValues]
+RayRenderer = Callable[[Tensor, Tensor], RayValues]
 """origins (p, 3) and unit directions (p, 3) of rays -> what they see"""
 
 
 def turntable(
-    shown: Mesh | RaySight,
+    shown: Mesh | RayRenderer,
     path: str | PathLike[str],
     *,
     frames: int = 120,
@@ -55,7 +56,7 @@ def turntable(
     picture = _of_mesh(shown) if isinstance(shown, Mesh) else _of_field(shown, device)
     cameras = orbit_cameras(frames, elevation_deg)
 
-    def frame(index: int) -> Frame:
+    def frame(index: int) -> VideoFrame:
         image = picture(cameras[index : index + 1], size_px)
         return (image * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
@@ -63,7 +64,7 @@ def turntable(
 
 
 def _of_mesh(mesh: Mesh) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
-    mesh = in_unit_sphere(mesh)
+    mesh = to_unit_sphere(mesh)
     used = mesh.vertices[mesh.faces.flatten().unique()].detach()
 
     def picture(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
@@ -72,7 +73,8 @@ def _of_mesh(mesh: Mesh) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
         left, top = ((uv.amin(0) - 1).floor().clamp(0, size_px - 1)).int().tolist()
         right, bottom = ((uv.amax(0) + 1).ceil().clamp(1, size_px)).int().tolist()
         height, width = bottom - top, right - left
-        part = shoot(mesh, _cropped(camera, size_px, left, top, width, height), height, width).color()[0]
+        window = crop_cameras(camera, left / size_px, top / size_px, width / size_px, height / size_px)
+        part = render_shaded(mesh, window, height, width).color()[0]
         whole = part.new_ones(3, size_px, size_px)
         whole[:, top:bottom, left:right] = part
         return whole
@@ -80,19 +82,12 @@ def _of_mesh(mesh: Mesh) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
     return picture
 
 
-def _cropped(camera: Cameras, size_px: int, left: int, top: int, width: int, height: int) -> Cameras:
-    """The camera of a part of a square picture."""
-    to_part = torch.tensor(
-        [[size_px / width, 0, -left / width], [0, size_px / height, -top / height], [0, 0, 1]],
-        dtype=camera.intrinsics.dtype,
-    )
-    return Cameras(camera.camera_to_world, to_part @ camera.intrinsics)
-
-
-def _of_field(sight: RaySight, device: torch.device | str) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
+def _of_field(
+    ray_renderer: RayRenderer, device: torch.device | str
+) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
     def picture(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
         with torch.no_grad():
             origins, directions = (ray[0] for ray in rays(camera.to(device), size_px, size_px))
-            return sight(origins, directions).color.clamp(0, 1).T.unflatten(1, (size_px, size_px))
+            return ray_renderer(origins, directions).color.clamp(0, 1).T.unflatten(1, (size_px, size_px))
 
     return picture

@@ -45,7 +45,7 @@ class RayValues:
 
 
 @dataclass(frozen=True, eq=False)
-class FieldPictures:
+class FieldRenderings:
     """Pictures of a field.
 
     Attributes:
@@ -176,7 +176,7 @@ def render_field(
     *,
     crop: tuple[int, int, int, int] | None = None,
     generator: torch.Generator | None = None,
-) -> FieldPictures:
+) -> FieldRenderings:
     """Pictures of a field from every camera, on the cameras' device.
 
     Args:
@@ -199,7 +199,7 @@ def render_field(
     color, depth, weight = (
         values.reshape(len(cameras), h, w, -1).permute(0, 3, 1, 2) for values in (seen.color, seen.depth, seen.weight)
     )
-    return FieldPictures(color, depth, weight)
+    return FieldRenderings(color, depth, weight)
 
 
 def _render_hits(

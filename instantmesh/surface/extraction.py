@@ -24,7 +24,7 @@ model has, some 30 to 60 MB on a CPU and 1 GB on a GPU, where chunks cost more t
 
 
 @runtime_checkable
-class SurfaceField(Protocol):
+class SignedDistanceField(Protocol):
     """What a reconstruction model tells about its shape."""
 
     def sdf_on_grid(self, axis: Float[Tensor, " n"]) -> Float[Tensor, "n n n"]:
@@ -71,7 +71,7 @@ def grid_axis(resolution: int, scale: float, device: torch.device | str = "cpu")
 
 
 def extract_flexicubes(
-    field: SurfaceField,
+    field: SignedDistanceField,
     resolution: int = 128,
     scale: float = 2.1,
     *,
@@ -112,7 +112,7 @@ def extract_flexicubes(
 
 
 def _cube_weights(
-    field: SurfaceField, points: Float[Tensor, "p 3"], corners: Int[Tensor, "c 8"], cubes_per_chunk: int
+    field: SignedDistanceField, points: Float[Tensor, "p 3"], corners: Int[Tensor, "c 8"], cubes_per_chunk: int
 ) -> Float[Tensor, "c 21"]:
     if len(corners) <= cubes_per_chunk:
         return field.cube_weights(points, corners)

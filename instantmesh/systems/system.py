@@ -20,7 +20,7 @@ from instantmesh.config import ReconstructionConfig
 from instantmesh.errors import ConfigError
 from instantmesh.lrm.heads import RadianceField, SurfaceField
 from instantmesh.lrm.model import ReconstructionModel
-from instantmesh.render.turntable import RaySight as RayRenderer
+from instantmesh.render.turntable import RayRenderer
 from instantmesh.render.volume import render_rays
 from instantmesh.structures import Mesh
 from instantmesh.surface.extraction import extract_flexicubes

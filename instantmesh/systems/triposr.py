@@ -19,7 +19,7 @@ from instantmesh.lrm.transformer import TripoSRTransformer
 from instantmesh.lrm.triplane import DeconvUpsampler, PlaneAxes
 from instantmesh.lrm.vit import ViT
 from instantmesh.render.even_volume import render_rays_evenly
-from instantmesh.render.turntable import RaySight as RayRenderer
+from instantmesh.render.turntable import RayRenderer
 from instantmesh.structures import Cameras
 from instantmesh.systems.foreign_config import entry, known
 from instantmesh.systems.system import Field, FoundCheckpoint, System

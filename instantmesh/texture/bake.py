@@ -8,14 +8,15 @@ import numpy as np
 import torch
 
 from instantmesh.errors import InputError
-from instantmesh.mesh.nearest import Nearest
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.nearest import Nearest
+from instantmesh.geometry.triangles import Triangles, unit
 from instantmesh.mesh.simplify import ColorField
-from instantmesh.mesh.triangles import Triangles
 from instantmesh.render.texture_lookup import sample_texture
 from instantmesh.structures import Mesh, Texture, Views
-from instantmesh.texture.flat import Array
-from instantmesh.texture.original import OriginalSurface
+from instantmesh.texture.correspondence import SurfaceCorrespondence
 from instantmesh.texture.padding import padded
+from instantmesh.texture.parameterization import Array
 from instantmesh.texture.texels import Texels, locate_texels
 from instantmesh.texture.unwrap import TIME_LIMIT_S, unwrap
 from instantmesh.texture.view_colors import blend
@@ -121,9 +122,8 @@ def _on_surface(mesh: Mesh, triangles: Triangles, texels: Texels) -> tuple[Array
     """(t, 3) the points that the texels show, and (t, 3) the smooth unit normals there."""
     corners = triangles.faces[texels.face]
     smooth = mesh.vertex_normals().detach().double().cpu().numpy()
-    points = np.einsum("tk,tkx->tx", texels.weights, triangles.vertices[corners])
-    normals = np.einsum("tk,tkx->tx", texels.weights, smooth[corners])
-    return points, normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    points = interpolate(triangles.vertices, corners, texels.weights)
+    return points, unit(interpolate(smooth, corners, texels.weights))
 
 
 def _read_colors(
@@ -134,7 +134,7 @@ def _read_colors(
     callback: Callable[[int, int], None] | None,
 ) -> tuple[Array, Array]:
     """(t, 3) the original surface's colours for the points, and (t,) how far away from them they are."""
-    surface = OriginalSurface(Triangles.of(original))
+    surface = SurfaceCorrespondence(Triangles.of(original))
     colors, distances = np.empty_like(points), np.empty(len(points))
     for start in range(0, len(points), _TEXELS_PER_CHUNK):
         part = slice(start, start + _TEXELS_PER_CHUNK)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from instantmesh.mesh.triangles import Triangles
-from instantmesh.texture.flat import Array, Flat, Indices, side_by_side
+from instantmesh.geometry.triangles import Triangles
+from instantmesh.texture.parameterization import Array, Indices, Parameterization, side_by_side
 from instantmesh.texture.projection import projected
 
 FACES_PER_PIECE = 8_000
@@ -19,7 +19,7 @@ FACES_PER_PIECE = 8_000
 
 def flattened(
     mesh: Triangles, time_limit_s: float, callback: Callable[[int, int], None] | None = None
-) -> tuple[Flat, int]:
+) -> tuple[Parameterization, int]:
     """The surface laid flat, and how many of its faces were projected because the time was up.
 
     Args:
@@ -63,7 +63,7 @@ def _alone(mesh: Triangles, piece: Indices) -> tuple[Array, Indices]:
     return mesh.vertices[used], faces.reshape(-1, 3)
 
 
-def _by_xatlas(vertices: Array, faces: Indices) -> Flat | None:
+def _by_xatlas(vertices: Array, faces: Indices) -> Parameterization | None:
     """xatlas's charts at the surface's own scale; None if it left faces out."""
     import xatlas
 
@@ -79,4 +79,4 @@ def _by_xatlas(vertices: Array, faces: Indices) -> Flat | None:
     if len(corners) != len(faces) or len(np.unique(uv[used], axis=0)) < 3:
         return None
     texels = uv.astype(np.float64) * (atlas.width, atlas.height)
-    return Flat(texels * (size / atlas.texels_per_unit), corners.astype(np.int64))
+    return Parameterization(texels * (size / atlas.texels_per_unit), corners.astype(np.int64))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instantmesh.mesh.triangles import Edges, connected
-from instantmesh.texture.flat import Array, Flat, Indices
+from instantmesh.geometry.edges import Edges
+from instantmesh.geometry.triangles import components
+from instantmesh.texture.parameterization import Array, Indices, Parameterization
 
 _ANGLES = 24  # between 0 and 90 degrees, that charts are turned by
 
@@ -50,10 +51,9 @@ class Charts:
     border: Indices
 
     @classmethod
-    def of(cls, flat: Flat) -> "Charts":
+    def of(cls, flat: Parameterization) -> "Charts":
         """The charts of a surface laid flat: the faces that hang together."""
-        label = connected(flat.faces[:, [0, 1]].ravel(), flat.faces[:, [1, 2]].ravel(), len(flat.places))
-        of_face = np.unique(label[flat.faces[:, 0]], return_inverse=True)[1]
+        of_face = components(flat.faces, len(flat.places))
         order = np.argsort(of_face, kind="stable")
         chart = of_face[order]
         first = np.searchsorted(chart, np.arange(chart[-1] + 1))
@@ -62,7 +62,7 @@ class Charts:
         back = np.empty_like(corners)
         back[order] = corners
         edges = Edges.of(flat.faces)
-        return cls(back, of_face, sides, np.flatnonzero(edges.uses[edges.undirected] == 1))
+        return cls(back, of_face, sides, np.flatnonzero(edges.is_boundary[edges.undirected]))
 
     def __len__(self) -> int:
         return len(self.sides)

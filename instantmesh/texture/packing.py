@@ -1,4 +1,4 @@
-"""Flat charts packed into a square picture, none nearer to another than a gutter.
+"""Parameterization charts packed into a square picture, none nearer to another than a gutter.
 
 Charts are dropped onto the picture like Tetris pieces, the large ones first, each turned by quarters and moved sideways
 so that it comes to lie lowest. The largest scale at which all fit is searched for. (xatlas's own packing can't be asked
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from instantmesh.errors import InputError
-from instantmesh.texture.flat import Array, Flat, Indices
 from instantmesh.texture.outlines import Charts, Outlines
+from instantmesh.texture.parameterization import Array, Indices, Parameterization
 
 GUTTER_PX = 4
 """Texels between charts: the colours of two can't meet before the second mip level. Fewer where charts are so many that
@@ -29,7 +29,7 @@ _DROPS = 30_000  # charts dropped in all tries, about: larger numbers of them ge
 _SMALL_PX = 32  # charts no higher are neither turned nor dropped in a second order
 
 
-def packed(flat: Flat, size_px: int) -> tuple[Array, int]:
+def packed(flat: Parameterization, size_px: int) -> tuple[Array, int]:
     """(f, 3, 2) the faces' corners in the picture, in [0, 1], all at the same scale; and the number of charts.
 
     Charts are turned, and mirrored where that is needed to show the surface as it is seen from outside.

@@ -8,16 +8,17 @@ Shapes: v vertices, f faces, c charts.
 
 import numpy as np
 
-from instantmesh.mesh.triangles import connected
-from instantmesh.render.embree import RayScene
-from instantmesh.texture.flat import Array, Flat, Indices
+from instantmesh.geometry.edges import Edges
+from instantmesh.geometry.rays import RayScene
+from instantmesh.geometry.triangles import area_vectors, connected
+from instantmesh.texture.parameterization import Array, Indices, Parameterization
 
 # Where a face is looked at to see whether another covers it: its middle, and near its corners.
 _PROBES = np.array([[1, 1, 1], [8, 1, 1], [1, 8, 1], [1, 1, 8]]) / np.array([[3], [10], [10], [10]])
 _MOST_ROUNDS = 64  # each uncovers a storey
 
 
-def projected(vertices: Array, faces: Indices) -> Flat:
+def projected(vertices: Array, faces: Indices) -> Parameterization:
     """The surface laid flat; charts keep the size that they have when seen along their axis."""
     axis = _axes(vertices, faces)
     chart = _connected(faces, axis)
@@ -31,23 +32,21 @@ def projected(vertices: Array, faces: Indices) -> Flat:
     key, corners = np.unique(np.stack([np.repeat(chart, 3), faces.ravel()], 1), axis=0, return_inverse=True)
     places = np.empty((len(key), 2))
     places[corners.ravel()] = spread[..., :2].reshape(-1, 2)
-    return Flat(places, corners.reshape(-1, 3))
+    return Parameterization(places, corners.reshape(-1, 3))
 
 
 def _axes(vertices: Array, faces: Indices) -> Indices:
     """(f,) the axis that each face looks along most: 0 to 2 for +x, +y, +z, 3 to 5 for -x, -y, -z."""
-    a, b, c = vertices[faces].transpose(1, 0, 2)
-    normal = np.cross(b - a, c - a)
+    normal = area_vectors(vertices, faces)
     return np.concatenate([normal, -normal], 1).argmax(1)
 
 
 def _connected(faces: Indices, kind: Indices) -> Indices:
     """(f,) numbers of the groups of faces that share edges and are of the same kind."""
-    edges = np.sort(np.stack([faces, np.roll(faces, -1, axis=1)], -1).reshape(-1, 2), axis=1)
-    owner = np.repeat(np.arange(len(faces)), 3)
-    order = np.lexsort([owner, kind[owner], edges[:, 1], edges[:, 0]])
-    edges, owner = edges[order], owner[order]
-    same = (edges[1:] == edges[:-1]).all(1) & (kind[owner[1:]] == kind[owner[:-1]])
+    edge, owner = Edges.of(faces).undirected, np.repeat(np.arange(len(faces)), 3)
+    order = np.lexsort([owner, kind[owner], edge])
+    edge, owner = edge[order], owner[order]
+    same = (edge[1:] == edge[:-1]) & (kind[owner[1:]] == kind[owner[:-1]])
     return connected(owner[:-1][same], owner[1:][same], len(faces))
 
 
@@ -76,6 +75,6 @@ def _covered(spread: Array) -> np.ndarray:
     for weights in _PROBES:
         origin = np.einsum("k,fkx->fx", weights, spread)
         origin[:, 2] = top
-        face, _ = scene.first_hits(origin, np.broadcast_to([0.0, 0, -1], origin.shape))
+        face = scene.first_hits(origin, np.broadcast_to([0.0, 0, -1], origin.shape)).face
         covered |= (face >= 0) & (face != np.arange(len(spread)))
     return covered

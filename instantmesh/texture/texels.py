@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instantmesh.render.embree import RayScene
-from instantmesh.texture.flat import Array, Indices
+from instantmesh.geometry.barycentric import barycentric
+from instantmesh.geometry.rays import covering_faces
+from instantmesh.texture.parameterization import Array, Indices
 
 _NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
 
@@ -38,30 +39,14 @@ def locate_texels(uv: Array, size_px: int) -> Texels:
         size_px: side of the picture.
     """
     corners = uv * size_px
-    owner = _covering(corners, size_px)
+    owner = covering_faces(corners, size_px, size_px)
     covered = int((owner >= 0).sum())
     _give_to_small_faces(owner, corners)
     _grow(owner)
     texel = np.flatnonzero(owner >= 0)
     face = owner.ravel()[texel]
     centre = np.stack([texel % size_px, texel // size_px], 1).astype(np.float64) + 0.5
-    return Texels(texel, face, _weights(corners[face], centre), covered)
-
-
-def _covering(corners: Array, size_px: int) -> Indices:
-    """(size, size) the face under each texel's centre, -1 for none: rays straight down on the flat faces."""
-    flat = np.concatenate([corners, np.zeros_like(corners[..., :1])], -1).reshape(-1, 3)
-    scene = RayScene(flat, np.arange(len(flat)).reshape(-1, 3))
-    owner = np.full((size_px, size_px), -1)
-    columns = np.arange(size_px) + 0.5
-    rows_at_once = max(1, 1_000_000 // size_px)
-    for first in range(0, size_px, rows_at_once):
-        rows = np.arange(first, min(first + rows_at_once, size_px)) + 0.5
-        y, x = np.meshgrid(rows, columns, indexing="ij")
-        origins = np.stack([x, y, np.ones_like(x)], -1).reshape(-1, 3)
-        face, _ = scene.first_hits(origins, np.broadcast_to([0.0, 0, -1], origins.shape))
-        owner[first : first + len(rows)] = face.reshape(x.shape)
-    return owner
+    return Texels(texel, face, barycentric(corners[face], centre), covered)
 
 
 def _give_to_small_faces(owner: Indices, corners: Array) -> None:
@@ -79,17 +64,3 @@ def _grow(owner: Indices) -> None:
     for i, j in _NEIGHBOURS:
         beside = old[1 + i : 1 + i + size_px, 1 + j : 1 + j + size_px]
         np.copyto(owner, beside, where=(owner < 0) & (beside >= 0))
-
-
-def _weights(corners: Array, places: Array) -> Array:
-    """(t, 3) barycentric coordinates of places (t, 2) in triangles (t, 3, 2); those outside are moved inside."""
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    whole = _cross(b - a, c - a)
-    safe = np.where(np.abs(whole) > 1e-12, whole, np.inf)  # a face without area is shown at its first corner
-    second, third = _cross(places - a, c - a) / safe, _cross(b - a, places - a) / safe
-    weights = np.stack([1 - second - third, second, third], 1).clip(0)
-    return weights / weights.sum(1, keepdims=True)
-
-
-def _cross(one: Array, other: Array) -> Array:
-    return one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]

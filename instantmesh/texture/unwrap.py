@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.texture.charts import flattened
-from instantmesh.texture.flat import Array
 from instantmesh.texture.packing import packed
+from instantmesh.texture.parameterization import Array
 
 _log = logging.getLogger(__name__)
 

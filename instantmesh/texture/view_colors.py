@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample, normalize
 
 from instantmesh.cameras import project
-from instantmesh.render.embree import RayScene
+from instantmesh.geometry.rays import RayScene
 from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Cameras, Mesh, Views
 
@@ -62,21 +62,23 @@ def blend(
     cameras, (height, width) = views.known_cameras, views.images.shape[-2:]
     finer = max(1, -(-_OUTLINE_PX // height))
     depth = render_mesh(mesh, cameras, finer * height, finer * width, antialias=False).depth[:, 0]
-    sights = [_sight(image, depth[i], cameras[i : i + 1], finer) for i, image in enumerate(views.images.detach().cpu())]
+    of_views = [
+        _view_maps(image, depth[i], cameras[i : i + 1], finer) for i, image in enumerate(views.images.detach().cpu())
+    ]
     scene = RayScene(mesh.vertices.detach().cpu().numpy(), mesh.faces.cpu().numpy())
     few = slice(None, None, max(1, -(-len(points) // _COUNTED)))
     where, along, before = (tensor.detach().float() for tensor in (points, normals, colors))
-    shifts = [_shift(_look(where[few], along[few], sight, scene), before[few]) for sight in sights]
+    shifts = [_shift(_look(where[few], along[few], maps, scene), before[few]) for maps in of_views]
     blended = []
     for start in range(0, len(points), _POINTS_PER_CHUNK):
         part = slice(start, start + _POINTS_PER_CHUNK)
-        looks = [_look(where[part], along[part], sight, scene) for sight in sights]
+        looks = [_look(where[part], along[part], maps, scene) for maps in of_views]
         blended.append(_blended(before[part], looks, shifts))
     return torch.cat([colors[:0], *blended]).to(colors)
 
 
 @dataclass(frozen=True, eq=False)
-class _Sight:
+class _ViewMaps:
     """One view, ready for lookups.
 
     Attributes:
@@ -94,13 +96,13 @@ class _Sight:
     margin: float
 
 
-def _sight(image: Float[Tensor, "3 h w"], depth: Float[Tensor, "h2 w2"], camera: Cameras, finer: int) -> _Sight:
+def _view_maps(image: Float[Tensor, "3 h w"], depth: Float[Tensor, "h2 w2"], camera: Cameras, finer: int) -> _ViewMaps:
     height, device = image.shape[-2], depth.device
     painted = (image.amin(0) <= _WHITE).numpy()
     jump = _STEEPEST / (float(camera.intrinsics[0, 1, 1]) * height * finer)
     picture = np.concatenate([image.numpy(), _room(painted)[None]])
     outline_room = _room(~_outlines(depth.detach().cpu().numpy(), jump))[None]
-    return _Sight(
+    return _ViewMaps(
         camera,
         torch.from_numpy(picture).float().to(device),
         torch.from_numpy(outline_room).float().to(device),
@@ -134,7 +136,7 @@ class _Look:
     Attributes:
         uv: (p, 2) where they are in the picture; (0, 0) outside.
         color: (p, 3) of the picture there.
-        weight: (p,) as far as facing, room and sight go.
+        weight: (p,) as far as facing, room and visibility go.
     """
 
     uv: Float[Tensor, "p 2"]
@@ -142,25 +144,25 @@ class _Look:
     weight: Float[Tensor, " p"]
 
 
-def _look(points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], sight: _Sight, scene: RayScene) -> _Look:
-    uv, depth = (tensor[0] for tensor in project(points, sight.camera))
+def _look(points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], maps: _ViewMaps, scene: RayScene) -> _Look:
+    uv, depth = (tensor[0] for tensor in project(points, maps.camera))
     in_frame = (depth > 0) & ((uv > 0) & (uv < 1)).all(1)
     uv = uv.where(in_frame[:, None], 0)
-    color, picture_room = _read(sight.picture, uv).split([3, 1], dim=1)
-    room = torch.minimum(picture_room, _read(sight.outline_room, uv))[:, 0]
-    towards = normalize(sight.camera.camera_to_world[:, :3, 3] - points, dim=1)
+    color, picture_room = _read(maps.picture, uv).split([3, 1], dim=1)
+    room = torch.minimum(picture_room, _read(maps.outline_room, uv))[:, 0]
+    towards = normalize(maps.camera.camera_to_world[:, :3, 3] - points, dim=1)
     cosine = (towards * normals).sum(1)
-    weight = _ramp((cosine - _LEAST_FACING) / (_FULL_FACING - _LEAST_FACING)) * _ramp((room - sight.margin) / _RAMP)
+    weight = _ramp((cosine - _LEAST_FACING) / (_FULL_FACING - _LEAST_FACING)) * _ramp((room - maps.margin) / _RAMP)
     near = torch.where(in_frame & (weight > 0))[0]
     # What lies less than a jump in front has no outline, so it hides nothing.
-    seen = _unhidden(points[near] + towards[near] * (sight.jump * depth[near])[:, None], sight.camera, scene)
+    seen = _unhidden(points[near] + towards[near] * (maps.jump * depth[near])[:, None], maps.camera, scene)
     return _Look(uv, color, torch.zeros_like(weight).index_copy(0, near, weight[near] * seen))
 
 
 def _unhidden(starts: Float[Tensor, "q 3"], camera: Cameras, scene: RayScene) -> Float[Tensor, " q"]:
     """1 where the way from `starts` to the camera is free, else 0."""
     way = camera.camera_to_world[:, :3, 3] - starts
-    _, distance = scene.first_hits(starts.cpu().numpy(), way.cpu().numpy())
+    distance = scene.first_hits(starts.cpu().numpy(), way.cpu().numpy()).distance
     return torch.from_numpy(distance >= 1).to(starts)
 
 

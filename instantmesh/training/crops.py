@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from instantmesh.cameras import crop_cameras
 from instantmesh.errors import InputError
 from instantmesh.structures import Cameras
 
@@ -48,10 +49,7 @@ def crop_pictures(pictures: Float[Tensor, "n c s s"], crop: Crop) -> Float[Tenso
     return pictures[..., crop.top : crop.top + crop.patch_px, crop.left : crop.left + crop.patch_px]
 
 
-def crop_cameras(cameras: Cameras, crop: Crop) -> Cameras:
-    """Cameras whose whole picture is the crop: the focal length grows, the principal point moves."""
-    k = cameras.intrinsics.clone()
-    k[:, :2] *= crop.size_px / crop.patch_px
-    k[:, 0, 2] -= crop.left / crop.patch_px
-    k[:, 1, 2] -= crop.top / crop.patch_px
-    return Cameras(cameras.camera_to_world, k)
+def cameras_of_crop(cameras: Cameras, crop: Crop) -> Cameras:
+    """Cameras whose whole image is the crop."""
+    side = crop.patch_px / crop.size_px
+    return crop_cameras(cameras, crop.left / crop.size_px, crop.top / crop.size_px, side, side)

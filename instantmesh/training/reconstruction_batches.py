@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from instantmesh.cameras import camera_vector, rotate_about_up
+from instantmesh.cameras import camera_vector, rotate_about_up, scale_positions
 from instantmesh.config import StrictModel
 from instantmesh.data.source import ObjectSource
 from instantmesh.data.views import ObjectViews
@@ -132,9 +132,7 @@ def rotated(views: ObjectViews, angle: float) -> ObjectViews:
 
 def scaled(views: ObjectViews, factor: float) -> ObjectViews:
     """Views of the object made `factor` times as large: the pictures stay, cameras move away, depths grow."""
-    poses = views.cameras.camera_to_world.clone()
-    poses[:, :3, 3] *= factor
-    cameras = Cameras(poses, views.cameras.intrinsics)
+    cameras = scale_positions(views.cameras, factor)
     return ObjectViews(views.images, views.mask, factor * views.depth, views.normal, cameras)
 
 

@@ -26,8 +26,8 @@ from instantmesh import backends
 from instantmesh.errors import InputError, OutputError
 from instantmesh.files.atomic import write_bytes
 from instantmesh.files.pictures import to_pil
+from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.render.raster import PLAIN_COLOR
-from instantmesh.render.studio import in_unit_sphere
 from instantmesh.structures import Mesh, Texture
 
 _JPEG_QUALITY = 95
@@ -43,7 +43,7 @@ def viewer_html(mesh: Mesh) -> str:
     """
     if not len(mesh.faces):
         raise InputError("the mesh has no faces: there is nothing to show")
-    placed = in_unit_sphere(mesh)
+    placed = to_unit_sphere(mesh)
     faces = placed.faces.detach().cpu().numpy()
     parts = [faces.astype("<u4"), _sixteen_bit(placed.vertices.detach().cpu().numpy() / 2 + 0.5)]
     if mesh.texture is not None:

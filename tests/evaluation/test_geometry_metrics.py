@@ -6,15 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instantmesh.errors import InputError
-from instantmesh.evaluation.geometry_metrics import (
-    bounding_cube,
-    chamfer_distance,
-    f_score,
-    geometry_scores,
-    nearest_distances,
-    normalise_to_cube,
-    sample_surface,
-)
+from instantmesh.evaluation.geometry_metrics import geometry_scores
+from instantmesh.geometry.bounds import bounding_cube, to_unit_cube
+from instantmesh.geometry.distances import chamfer_distance, f_score, nearest_distances
+from instantmesh.geometry.sampling import sample_surface
 from instantmesh.structures import Mesh
 
 from .shapes import cuboid, sphere
@@ -126,6 +121,6 @@ def test_the_cube_is_filled_by_what_faces_use():
     centre, half_side = bounding_cube(stray)
     assert centre.tolist() == pytest.approx([7, 7, 7])
     assert half_side == pytest.approx(2)
-    vertices = normalise_to_cube(stray).vertices[:-1]
+    vertices = to_unit_cube(stray).vertices[:-1]
     assert vertices.amax(0).tolist() == pytest.approx([0.25, 0.5, 1])
     assert vertices.amin(0).tolist() == pytest.approx([-0.25, -0.5, -1])

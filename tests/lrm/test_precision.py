@@ -14,9 +14,9 @@ from instantmesh.cameras import six_view_cameras
 from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.geometry.nearest import NearestSurface
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.lrm.precision import lower_products
-from instantmesh.mesh.nearest import NearestSurface
-from instantmesh.mesh.triangles import Triangles
 from instantmesh.multiview.generator import MultiviewGenerator
 from instantmesh.multiview.rig import SIX_VIEW_RIG
 from instantmesh.pipeline.loading import build

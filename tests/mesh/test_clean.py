@@ -28,14 +28,14 @@ def test_the_largest_component_stays_and_the_threshold_is_a_share_of_its_area():
     assert (done.dropped_components, done.dropped_faces) == (2, 2 * len(bowl.faces))
     assert done.dropped_share == pytest.approx(0.25, rel=1e-5)
     assert "2 loose parts dropped (2,560 faces, the largest 25.0% of the main part's area)" in str(done)
-    assert same(clean(mesh, keep_components=0.1)[0], joined(bowl, fruit))
-    assert same(clean(mesh, keep_components=0.0)[0], mesh)
+    assert same(clean(mesh, min_component_area=0.1)[0], joined(bowl, fruit))
+    assert same(clean(mesh, min_component_area=0.0)[0], mesh)
 
 
 def test_dropping_a_large_part_is_told(caplog):
     with caplog.at_level(logging.WARNING):
         finish(joined(sphere(1.0), sphere(0.5, centre=(3.0, 0, 0))))
-    assert "25.0% of the main part's area; pass keep_components=0.23" in caplog.text
+    assert "25.0% of the main part's area; pass min_component_area=0.23" in caplog.text
 
 
 def test_vertices_at_one_place_become_one_with_their_mean_colour():
@@ -93,7 +93,7 @@ def test_faces_turned_at_random_are_turned_back(seed, share):
 def test_cavities_stay_cavities_and_solids_beside_each_other_are_solids():
     shell, hollow, beside = sphere(1.0), sphere(0.5), sphere(0.6, centre=(3.0, 0, 0))
     hollow, beside = with_faces(hollow, hollow.faces.flip(1)), with_faces(beside, beside.faces.flip(1))
-    cleaned, done = clean(joined(shell, hollow, beside), keep_components=0.0)
+    cleaned, done = clean(joined(shell, hollow, beside), min_component_area=0.0)
     assert done.turned_faces == 1280
     assert volume(cleaned) == pytest.approx(4 / 3 * pi * (1 - 0.5**3 + 0.6**3), rel=0.02)
 
@@ -108,7 +108,7 @@ def test_a_moebius_strip_stays_as_it_is():
     faces = np.concatenate([np.stack([upper, after, lower], 1), np.stack([after, below, lower], 1)])
     mesh = colored(vertices, faces)
     assert same(clean(mesh)[0], mesh)
-    assert report(mesh).turned_edges == 2 or report(mesh).turned_edges == 1
+    assert report(mesh).inconsistent_edges == 2 or report(mesh).inconsistent_edges == 1
 
 
 def test_small_holes_are_closed_in_the_colour_of_their_rim():
@@ -119,7 +119,7 @@ def test_small_holes_are_closed_in_the_colour_of_their_rim():
     holed = with_faces(mesh, bowl.faces[(bowl.faces != pole).all(1)])
     cleaned, done = clean(holed)  # of two, 0.15 and 0.9 wide in a ball that is 2 wide
     assert done.closed_holes == 1
-    assert report(cleaned).open_edges == report(bowl).open_edges > 0
+    assert report(cleaned).boundary_edges == report(bowl).boundary_edges > 0
     new = cleaned.vertices[:, 0].argmax()
     assert float(cleaned.vertices[new, 0]) == pytest.approx(1, abs=0.01)
     assert cleaned.vertex_colors is not None
@@ -185,7 +185,7 @@ def test_bad_input():
     for flat in (torch.zeros(3, 3), torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])):
         with pytest.raises(InputError, match="no face with an area"):
             clean(Mesh(flat, torch.tensor([[0, 1, 2]])))
-    for bad in ({"keep_components": 1.5}, {"keep_components": -0.1}, {"largest_hole": float("nan")}):
+    for bad in ({"min_component_area": 1.5}, {"min_component_area": -0.1}, {"largest_hole": float("nan")}):
         with pytest.raises(InputError, match="is a share"):
             clean(sphere(), **bad)
 

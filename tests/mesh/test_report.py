@@ -36,16 +36,16 @@ def test_a_torus_and_two_spheres():
 def test_defects_are_counted_and_said_in_words():
     mesh = cube()
     found = report(with_faces(mesh, mesh.faces[1:]))
-    assert (found.open_edges, found.watertight, found.volume) == (3, False, None)
+    assert (found.boundary_edges, found.watertight, found.volume) == (3, False, None)
     assert "open (3 edges)" in found.warnings[0]
     turned = report(with_faces(mesh, torch.cat([mesh.faces[:1].flip(1), mesh.faces[1:]])))
-    assert (turned.turned_edges, turned.open_edges, turned.watertight) == (3, 0, False)
+    assert (turned.inconsistent_edges, turned.boundary_edges, turned.watertight) == (3, 0, False)
     assert "disagree about outside" in turned.warnings[0]
     inside_out = report(with_faces(mesh, mesh.faces.flip(1)))
     assert inside_out.volume == pytest.approx(-1)
     assert "inside out" in inside_out.warnings[0]
     doubled = report(with_faces(mesh, torch.cat([mesh.faces, mesh.faces[:2], mesh.faces[:1, [0, 0, 1]]])))
-    assert (doubled.duplicate_faces, doubled.degenerate_faces, doubled.crowded_edges) == (2, 1, 5)
+    assert (doubled.duplicate_faces, doubled.degenerate_faces, doubled.non_manifold_edges) == (2, 1, 5)
     plain = report(Mesh(mesh.vertices, mesh.faces))
     assert plain.colors == "none"
     assert "no colours" in plain.warnings[0]
@@ -66,8 +66,8 @@ def test_an_object_cut_off_by_the_grid_is_recognised():
 def test_text_and_json():
     found = report(sphere())
     text = str(found)
-    assert "faces             1,280" in text
-    assert "bounding box      2 x 2 x 2 (front x, left y, up z), from (-1, -1, -1) to (1, 1, 1)" in text
+    assert "faces               1,280" in text
+    assert "bounding box        2 x 2 x 2 (front x, left y, up z), from (-1, -1, -1) to (1, 1, 1)" in text
     told = json.loads(found.to_json())
     assert told["volume"] == found.volume
     assert told["bounding_box"][1] == [1, 1, 1]
@@ -101,7 +101,7 @@ def test_how_a_texture_is_used():
     assert found.colors == "texture 32 x 16"
     assert found.texture_coverage == pytest.approx(0.25, abs=2e-3)
     assert found.texture_overlap == pytest.approx(11 / 12, abs=2e-3)
-    assert "texture used      25.0%, overlapping by 91.7%" in str(found)
+    assert "texture used        25.0%, overlapping by 91.7%" in str(found)
     assert "belong to several faces" in found.warnings[0]
     assert json.loads(found.to_json())["texture_coverage"] == found.texture_coverage
     assert report(cube()).texture_coverage is None
@@ -141,7 +141,7 @@ def test_files_report_their_texture_as_the_mesh_does(tmp_path):
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     path = cube().save(tmp_path / "cube.glb")
-    assert "watertight        yes" in run(monkeypatch, capsys, "inspect", path)
+    assert "watertight          yes" in run(monkeypatch, capsys, "inspect", path)
     assert json.loads(run(monkeypatch, capsys, "inspect", path, "--json"))["faces"] == 12
     picture = tmp_path / "cube.png"
     run(monkeypatch, capsys, "inspect", path, "--picture", picture)

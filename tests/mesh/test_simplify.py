@@ -6,8 +6,8 @@ import torch
 
 from instantmesh import InputError, Mesh, clean, report, simplify
 from instantmesh.evaluation.geometry_metrics import geometry_scores
-from instantmesh.mesh.nearest import _closest_weights, sample
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.nearest import _closest_weights
+from instantmesh.geometry.sampling import sample_surface
 from tests.mesh.shapes import color_at, colored, cube, joined, ring, same, sphere, volume
 
 
@@ -30,7 +30,7 @@ def test_the_shape_and_its_colours_stay(mesh, target):
 def test_the_error_stated_is_the_error_against_all_faces():
     mesh = sphere()
     small, done = simplify(mesh, 200)
-    points = sample(Triangles.of(small), 2000, np.random.default_rng(5))
+    points = sample_surface(small.vertices, small.faces, 2000, torch.Generator().manual_seed(5)).double().numpy()
     corners = mesh.vertices.double().numpy()[mesh.faces.numpy()]
     closest = np.einsum("pfk,fkx->pfx", _closest_weights(corners[None], points[:, None]), corners)
     distances = np.linalg.norm(closest - points[:, None], axis=2).min(1)
@@ -53,7 +53,7 @@ def test_never_so_few_faces_that_the_f_score_suffers():
     assert done.f_score_01 >= 0.99
     assert geometry_scores(stopped, mesh).f_score_01 >= 0.99  # by the metric of the benchmarks, with other points
     assert "4 would fall below F-score 0.99" in str(done)
-    forced, done = simplify(mesh, 4, below_floor=True)
+    forced, done = simplify(mesh, 4, allow_quality_loss=True)
     assert not done.floor_reached
     assert len(forced.faces) <= 8 < len(stopped.faces)
     assert done.f_score_01 < 0.99
@@ -97,7 +97,7 @@ def test_open_meshes_and_several_parts():
     assert report(small).area == pytest.approx(report(sheet).area, rel=0.03)
     two, _ = simplify(joined(sphere(), sphere(0.5, centre=(2.0, 0, 0))), 600)
     assert report(two).components == 2
-    assert same(clean(two, keep_components=0.0)[0], two)
+    assert same(clean(two, min_component_area=0.0)[0], two)
 
 
 def test_bad_input():

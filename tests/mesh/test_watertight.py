@@ -42,7 +42,7 @@ def test_overlapping_parts_become_one_and_cavities_are_filled():
     assert (done.solid_parts, done.filled_cavities) == (2, 1)
     assert done.volume == pytest.approx(2 - 0.5 * 0.75 * 0.875)
     now = report(solid)
-    assert (now.components, now.watertight, now.crowded_edges) == (1, True, 0)
+    assert (now.components, now.watertight, now.non_manifold_edges) == (1, True, 0)
     assert now.volume == pytest.approx(done.volume)
     assert solid.vertex_colors is not None
     torch.testing.assert_close(solid.vertex_colors, color_at(solid.vertices), atol=1e-4, rtol=0)
@@ -57,17 +57,17 @@ def test_three_faces_at_an_edge_still_give_a_solid():
     )
     solid, done = make_watertight(wall)
     assert done.volume == pytest.approx(1.0, abs=1e-5)
-    assert report(solid).open_edges == 0
+    assert report(solid).boundary_edges == 0
 
 
 def test_sheets_that_touch_are_drawn_apart():
     """Two cubes that share an edge, as one component: four faces would meet there."""
     one, other = cube(), cube(centre=(1.0, 1.0, 0.0))
-    touching, _ = clean(joined(one, other), keep_components=0.0)
-    assert report(touching).crowded_edges == 1
+    touching, _ = clean(joined(one, other), min_component_area=0.0)
+    assert report(touching).non_manifold_edges == 1
     solid, done = make_watertight(touching)
     now = report(solid)
-    assert (now.watertight, now.crowded_edges) == (True, 0)
+    assert (now.watertight, now.non_manifold_edges) == (True, 0)
     assert now.volume == pytest.approx(2, abs=1e-3)
     assert done.volume == pytest.approx(2)
 
@@ -84,7 +84,7 @@ def test_what_comes_out_is_closed_whatever_went_in(seed):
     except InputError:  # a sheet, or too tangled
         return
     now = report(solid)
-    assert (now.open_edges, now.turned_edges) == (0, 0)
+    assert (now.boundary_edges, now.inconsistent_edges) == (0, 0)
     assert done.volume > 0
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from instantmesh.cameras import intrinsics_from_fov, spherical_cameras
-from instantmesh.render.raster import MeshPictures, render_mesh
+from instantmesh.render.raster import MeshRenderings, render_mesh
 from instantmesh.structures import Cameras, Mesh
 
 SIZE_PX = 40
@@ -146,7 +146,7 @@ def test_area_of_a_box_by_one_corner_against_supersampling() -> None:
 def test_close_to_supersampling(kind: str, size_px: int) -> None:
     vertices, faces, colors = _shape(kind)
 
-    def render(scale: int, antialias: bool) -> MeshPictures:
+    def render(scale: int, antialias: bool) -> MeshRenderings:
         return render_mesh(Mesh(vertices, faces, colors), _camera(), scale * size_px, antialias=antialias)
 
     true = avg_pool2d(render(8, False).mask, 8)

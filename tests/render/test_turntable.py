@@ -10,7 +10,8 @@ from PIL import Image, ImageSequence
 
 from instantmesh import InputError, Mesh, cli
 from instantmesh.cameras import orbit_cameras
-from instantmesh.render.studio import in_unit_sphere, shoot
+from instantmesh.geometry.bounds import to_unit_sphere
+from instantmesh.render.shading import render_shaded
 from instantmesh.render.turntable import _of_mesh, turntable
 from instantmesh.render.volume import render_rays
 from tests.files.lettered import textured_letter
@@ -29,9 +30,9 @@ def ball_with_a_red_front(points: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 
 def test_only_the_box_around_the_object_is_rendered_and_nothing_is_lost():
-    mesh = in_unit_sphere(textured_letter())
+    mesh = to_unit_sphere(textured_letter())
     cameras = orbit_cameras(5)
-    whole = shoot(mesh, cameras, 96, 96).color()
+    whole = render_shaded(mesh, cameras, 96, 96).color()
     picture = _of_mesh(textured_letter())
     for index in range(5):
         part = picture(cameras[index : index + 1], 96)
@@ -58,10 +59,10 @@ def test_a_mesh_turns_once_beginning_with_its_front(tmp_path):
 
 
 def test_a_field_turns_as_a_mesh_does(tmp_path):
-    sight = partial(render_rays, ball_with_a_red_front, samples=48)
+    ray_renderer = partial(render_rays, ball_with_a_red_front, samples=48)
     told = []
     path = turntable(
-        sight, tmp_path / "film.gif", frames=4, size_px=48, fps=10, callback=lambda *done: told.append(done)
+        ray_renderer, tmp_path / "film.gif", frames=4, size_px=48, fps=10, callback=lambda *done: told.append(done)
     )
     front, left, back, _ = pictures(path)
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]

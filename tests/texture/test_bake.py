@@ -8,13 +8,15 @@ import torch
 
 from instantmesh.errors import InputError
 from instantmesh.evaluation.protocol import held_out_cameras
-from instantmesh.mesh.nearest import NearestSurface, sample
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.nearest import NearestSurface
+from instantmesh.geometry.sampling import sample_faces
+from instantmesh.geometry.triangles import Triangles
 from instantmesh.mesh.simplify import simplify
-from instantmesh.mesh.triangles import Triangles
 from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Mesh
 from instantmesh.texture.bake import bake
-from instantmesh.texture.original import OriginalSurface
+from instantmesh.texture.correspondence import SurfaceCorrespondence
 from instantmesh.texture.padding import padded
 from instantmesh.texture.texels import locate_texels
 from instantmesh.texture.unwrap import unwrap
@@ -71,9 +73,10 @@ def test_original_places_are_the_nearest_ones_on_smooth_surfaces() -> None:
     fine = sphere(subdivisions=5)
     coarse, _ = simplify(fine, 1000)
     triangles = Triangles.of(coarse)
-    points = sample(triangles, 2000, np.random.default_rng(0))
+    face, weights = sample_faces(triangles.areas() / triangles.areas().sum(), 2000, np.random.default_rng(0))
+    points = interpolate(triangles.vertices, triangles.faces[face], weights)
     outward = points / np.linalg.norm(points, axis=1, keepdims=True)
-    found = OriginalSurface(Triangles.of(fine))(points, outward)
+    found = SurfaceCorrespondence(Triangles.of(fine))(points, outward)
     exact = NearestSurface(Triangles.of(fine))(points)
     np.testing.assert_allclose(found.distances, exact.distances, atol=2e-4)
     np.testing.assert_allclose(found.points, exact.points, atol=2e-3)
@@ -87,7 +90,7 @@ def test_thin_walls_keep_their_sides_apart() -> None:
     both = joined(near, replace(far, faces=far.faces.flip(1)))
     directions = torch.nn.functional.normalize(torch.randn(500, 3, generator=torch.Generator().manual_seed(0)), dim=1)
     outward = directions.double().numpy()
-    surface = OriginalSurface(Triangles.of(both))
+    surface = SurfaceCorrespondence(Triangles.of(both))
     outside, inside = surface(outward * 0.4985, outward), surface(outward * 0.4985, -outward)
     assert (outside.faces < len(near.faces)).all()
     assert (inside.faces >= len(near.faces)).all()
@@ -96,7 +99,7 @@ def test_thin_walls_keep_their_sides_apart() -> None:
 def test_places_out_of_reach_are_searched_for() -> None:
     fine = Triangles.of(sphere(1.0, 3))
     points = np.array([[1.5, 0, 0], [0, 0, 0.2]])
-    found = OriginalSurface(fine)(points, np.array([[0.0, 1, 0], [0, 0, 1]]))
+    found = SurfaceCorrespondence(fine)(points, np.array([[0.0, 1, 0], [0, 0, 1]]))
     exact = NearestSurface(fine)(points)
     np.testing.assert_allclose(found.points, exact.points)
     np.testing.assert_array_equal(found.faces, exact.faces)

@@ -5,11 +5,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from instantmesh.mesh.triangles import Triangles, connected
+from instantmesh.geometry.rays import covering_faces
+from instantmesh.geometry.triangles import Triangles, connected
 from instantmesh.texture import charts
 from instantmesh.texture.packing import GUTTER_PX
 from instantmesh.texture.projection import projected
-from instantmesh.texture.texels import _covering
 from instantmesh.texture.unwrap import Unwrapped, unwrap
 from tests.mesh.shapes import cube, ring, sphere
 
@@ -61,7 +61,7 @@ def test_faces_don_t_overlap_and_charts_keep_apart(name: str, time_limit_s: floa
     assert found.uv.min() >= 0
     assert found.uv.max() <= 1
     assert found.projected_faces == (0 if time_limit_s else len(surface.faces))
-    owner = _covering(found.uv * SIZE_PX, SIZE_PX)
+    owner = covering_faces(found.uv * SIZE_PX, SIZE_PX, SIZE_PX)
     # The areas that faces take are those that they were given: nothing hides another face.
     taken = np.bincount(owner[owner >= 0], minlength=len(surface.faces)) / SIZE_PX**2
     chart = _chart_of_faces(found.uv)

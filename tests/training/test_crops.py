@@ -11,7 +11,7 @@ from instantmesh.data.rendering import ObjectRenderer
 from instantmesh.data.rigs import random_cameras
 from instantmesh.errors import InputError
 from instantmesh.render.volume import render_field
-from instantmesh.training.crops import Crop, crop_cameras, crop_pictures, random_crop
+from instantmesh.training.crops import Crop, cameras_of_crop, crop_pictures, random_crop
 
 CAMERAS = random_cameras(2, np.random.default_rng(0))
 
@@ -22,7 +22,7 @@ def _ball(points: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_volume_rendering_by_the_crops_cameras_is_a_part_of_the_whole():
     crop = Crop(24, 5, 9, 12)
-    part = render_field(_ball, crop_cameras(CAMERAS, crop), 12, 12, 16)
+    part = render_field(_ball, cameras_of_crop(CAMERAS, crop), 12, 12, 16)
     whole = render_field(_ball, CAMERAS, 24, 24, 16, crop=(5, 9, 12, 12))
     assert float(whole.weight.max()) > 0.9
     torch.testing.assert_close(part.color, whole.color, atol=1e-4, rtol=0)
@@ -32,7 +32,7 @@ def test_volume_rendering_by_the_crops_cameras_is_a_part_of_the_whole():
 def test_ray_casting_by_the_crops_cameras_is_a_part_of_the_whole():
     renderer = ObjectRenderer(ProceduralSurface(random_object(3)))
     whole, crop = renderer.views(CAMERAS, 32), Crop(32, 10, 6, 16)
-    part = renderer.views(crop_cameras(CAMERAS, crop), 16)
+    part = renderer.views(cameras_of_crop(CAMERAS, crop), 16)
     assert float((part.images - crop_pictures(whole.images, crop)).abs().mean()) < 1e-3
     assert float((part.depth - crop_pictures(whole.depth, crop)).abs().mean()) < 1e-3
     assert float(part.mask.mean()) > 0.1

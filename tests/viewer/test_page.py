@@ -20,7 +20,8 @@ from PIL import Image
 
 from instantmesh import InputError, Mesh, OutputError, Texture, cli
 from instantmesh.cameras import spherical_cameras
-from instantmesh.render.studio import in_unit_sphere, shoot
+from instantmesh.geometry.bounds import to_unit_sphere
+from instantmesh.render.shading import render_shaded
 from instantmesh.viewer.page import notebook_html, save_page, show, viewer_html
 from tests.files.lettered import colored_letter, textured_letter
 
@@ -45,7 +46,7 @@ def test_the_page_carries_the_mesh():
     assert len(data) == 12 * f + 6 * v + 3 * v
     assert torch.equal(torch.tensor(np.frombuffer(data, "<u4", 3 * f).reshape(-1, 3).astype(int)), mesh.faces)
     places = np.frombuffer(data, "<u2", 3 * v, 12 * f).reshape(-1, 3) / 32767.5 - 1
-    np.testing.assert_allclose(places, in_unit_sphere(mesh).vertices, atol=2e-5)
+    np.testing.assert_allclose(places, to_unit_sphere(mesh).vertices, atol=2e-5)
     colors = np.frombuffer(data, np.uint8, 3 * v, 12 * f + 6 * v).reshape(-1, 3) / 255
     assert mesh.vertex_colors is not None
     np.testing.assert_allclose(colors, mesh.vertex_colors, atol=0.51 / 255)
@@ -157,9 +158,9 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ours(mesh: Mesh, azimuth_deg: float = 30, elevation_deg: float = 20, distance: float = 4.5) -> tuple:
     camera = spherical_cameras([float(azimuth_deg)], [float(elevation_deg)], float(distance), 30.0)
-    shots = shoot(in_unit_sphere(mesh), camera, SIZE_PX, SIZE_PX)
-    inside = torch.nn.functional.avg_pool2d(shots.seen.mask, 2)[0, 0].numpy()
-    return shots.color()[0].permute(1, 2, 0).numpy() * 255, inside
+    renderings = render_shaded(to_unit_sphere(mesh), camera, SIZE_PX, SIZE_PX)
+    inside = torch.nn.functional.avg_pool2d(renderings.seen.mask, 2)[0, 0].numpy()
+    return renderings.color()[0].permute(1, 2, 0).numpy() * 255, inside
 
 
 def seen(path: Path) -> np.ndarray:

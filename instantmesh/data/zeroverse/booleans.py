@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from instantmesh.data.zeroverse.solids import Solid, unit
+from instantmesh.data.zeroverse.solids import Solid
+from instantmesh.geometry.triangles import unit
 
 
 def difference(solids: Sequence[Solid], cutter: Solid) -> list[Solid]:

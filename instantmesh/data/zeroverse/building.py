@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from instantmesh.data.zeroverse.booleans import difference
 from instantmesh.data.zeroverse.primitives import PrimitiveMesh, primitive_mesh
 from instantmesh.data.zeroverse.recipe import Cut, Primitive, Recipe, Wires, random_recipe
-from instantmesh.data.zeroverse.solids import Array, Solid, concatenate, unit
+from instantmesh.data.zeroverse.solids import Array, Solid, concatenate
 from instantmesh.data.zeroverse.textures import SolidTexture
 from instantmesh.data.zeroverse.wireframes import tubes
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.bounds import Bounds
+from instantmesh.geometry.triangles import unit
 
 _SMOOTH = (32, 1)  # segments around, cells along straight sides
 _FINE = (40, 12)  # under height fields
@@ -43,9 +46,7 @@ class Shape:
 
     def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
         """Unlit colours (p, 3), sRGB in [0, 1], and unit normals (p, 3) at `barycentric` (p, 3) of faces (p,)."""
-        corners = self.faces[face]
-        weights = barycentric.astype(np.float32)
-        both = sum(self._normals_and_local[corners[:, corner]] * weights[:, corner, None] for corner in range(3))
+        both = interpolate(self._normals_and_local, self.faces[face], barycentric.astype(np.float32))
         normals, local = np.split(both, 2, axis=1)
         colors = np.empty_like(local)
         owner = self.solid.texture[face]
@@ -131,5 +132,5 @@ def _moved(solid: Solid, centre: Array, factor: float, to: Array) -> Solid:
 
 def _centre_and_size(points: Array) -> tuple[Array, float]:
     """The middle (3,) of the bounding box of points (n, 3), and the distance from there to the farthest."""
-    centre = (points.min(0) + points.max(0)) / 2
+    centre = Bounds.of(points).center
     return centre, float(np.sqrt(np.square(points - centre).sum(1).max()))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.data.zeroverse.solids import Array, unit
+from instantmesh.data.zeroverse.solids import Array
+from instantmesh.geometry.triangles import unit
 
 _HASH_PRIMES = np.array([73856093, 19349663, 83492791], np.int64)
 

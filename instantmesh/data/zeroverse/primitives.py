@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from instantmesh.data.zeroverse.solids import Array, unit
+from instantmesh.data.zeroverse.solids import Array
+from instantmesh.geometry.triangles import unit
 
 KINDS = ("cube", "sphere", "cylinder", "cone", "torus")
 _TORUS_TUBE = 0.3  # radius of the torus's tube; its ring has 0.7

@@ -44,10 +44,3 @@ def concatenate(solids: Sequence[Solid]) -> Solid:
         np.concatenate([solid.texture for solid in solids]),
         np.concatenate([solid.place + start for solid, start in zip(solids, starts, strict=True)]),
     )
-
-
-def unit(vectors: Array) -> Array:
-    """Vectors (..., 3) made unit length; zero stays zero."""
-    # Components apart: sums over a last axis of three are several times slower in numpy.
-    length = np.sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2 + vectors[..., 2] ** 2)
-    return vectors / np.maximum(length, 1e-20)[..., None]

@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.data.zeroverse.solids import Array, Solid, unit
+from instantmesh.data.zeroverse.solids import Array, Solid
+from instantmesh.geometry.triangles import unit
 
 _SIDES = 6
 

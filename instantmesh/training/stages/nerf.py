@@ -13,7 +13,7 @@ from instantmesh.data.views import ObjectViews
 from instantmesh.lrm.heads import RadianceField
 from instantmesh.render.volume import RayValues, render_field, render_rays
 from instantmesh.structures import Cameras
-from instantmesh.training.crops import Crop, crop_cameras, crop_pictures, random_crop
+from instantmesh.training.crops import Crop, cameras_of_crop, crop_pictures, random_crop
 from instantmesh.training.losses import color_loss, mask_loss
 from instantmesh.training.perceptual import perceptual_loss
 from instantmesh.training.reconstruction_batches import ReconstructionBatch
@@ -107,7 +107,7 @@ def cropped(
 ) -> tuple[Cameras, Float[Tensor, "t 3 p p"], Float[Tensor, "t 1 p p"]]:
     """Cameras, colours and masks of one part of every view; the parts are of one size."""
     parts = [
-        (crop_cameras(truth.cameras[[i]], crop), crop_pictures(torch.cat([truth.images, truth.mask], 1)[[i]], crop))
+        (cameras_of_crop(truth.cameras[[i]], crop), crop_pictures(torch.cat([truth.images, truth.mask], 1)[[i]], crop))
         for i, crop in enumerate(crops)
     ]
     cameras = Cameras(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from instantmesh.mesh.nearest import NearestSurface, _closest_weights, sample
-from instantmesh.mesh.triangles import Triangles
+from instantmesh.geometry.nearest import NearestSurface, _closest_weights
+from instantmesh.geometry.triangles import Triangles
 from tests.mesh.shapes import cube, sphere
 
 
@@ -46,13 +46,3 @@ def test_a_sphere_from_outside_and_a_cube_of_twelve_faces():
     outside = np.linalg.norm(np.maximum(np.abs(points) - 1, 0), axis=1)
     inside = (1 - np.abs(points)).min(1).clip(min=0)
     np.testing.assert_allclose(box.distances, outside + inside, atol=1e-9)
-
-
-def test_samples_are_uniform_by_area():
-    points = sample(Triangles.of(cube(2.0)), 60_000, np.random.default_rng(3))
-    assert np.abs(np.abs(points).max(1) - 1).max() < 1e-6
-    for axis in range(3):
-        for end in (-1, 1):
-            on_side = np.abs(points[:, axis] - end) < 1e-6
-            assert on_side.sum() == pytest.approx(10_000, rel=0.05)
-            assert np.abs(points[on_side].mean(0)[np.arange(3) != axis]).max() < 0.03

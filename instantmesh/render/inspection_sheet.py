@@ -11,7 +11,8 @@ from torch import Tensor
 
 from instantmesh.errors import InputError
 from instantmesh.files.pictures import to_pil, write_picture
-from instantmesh.render.studio import filling_cameras, in_unit_sphere, shoot
+from instantmesh.geometry.bounds import to_unit_sphere
+from instantmesh.render.shading import filling_cameras, render_shaded
 from instantmesh.render.wireframe import wireframe
 from instantmesh.structures import Mesh, Texture
 
@@ -37,16 +38,16 @@ def inspection_sheet(mesh: Mesh, size_px: int = 384) -> Float[Tensor, "3 h w"]:
         raise InputError(f"size_px must be 64 or more, got {size_px}")
     if not len(mesh.faces):
         raise InputError("the mesh has no faces: there is nothing to show")
-    placed = in_unit_sphere(mesh)
+    placed = to_unit_sphere(mesh)
     cameras = filling_cameras(placed, _AZIMUTHS_DEG)
-    shots = shoot(placed, cameras, size_px, size_px)
+    renderings = render_shaded(placed, cameras, size_px, size_px)
     colors = (
         "texture" if mesh.texture is not None else "vertex colours" if mesh.vertex_colors is not None else "no colours"
     )
     columns = {
-        colors: shots.color(),
-        "grey": shots.grey(),
-        "normals": shots.normals(),
+        colors: renderings.color(),
+        "grey": renderings.grey(),
+        "normals": renderings.normals(),
         f"{len(mesh.faces):,} faces": wireframe(placed, cameras, size_px),
     }
     width = len(columns) + (2 if mesh.texture is not None else 0)
@@ -56,7 +57,7 @@ def inspection_sheet(mesh: Mesh, size_px: int = 384) -> Float[Tensor, "3 h w"]:
             sheet.paste(to_pil(picture), (column * size_px, row * size_px))
         _write(sheet, label, column * size_px, size_px)
     if mesh.texture is not None:
-        sheet.paste(uv_picture(mesh.texture, 2 * size_px), (len(columns) * size_px, 0))
+        sheet.paste(uv_image(mesh.texture, 2 * size_px), (len(columns) * size_px, 0))
         height_px, width_px = mesh.texture.image.shape[1:]
         _write(sheet, f"UV layout, {width_px} x {height_px}", len(columns) * size_px, size_px)
     return torch.from_numpy(np.array(sheet)).permute(2, 0, 1) / 255
@@ -72,7 +73,7 @@ def save_inspection(mesh: Mesh, path: str | PathLike[str], size_px: int = 384, *
     return write_picture(path, inspection_sheet(mesh, size_px), overwrite=overwrite)
 
 
-def uv_picture(texture: Texture, size_px: int) -> Image.Image:
+def uv_image(texture: Texture, size_px: int) -> Image.Image:
     """A texture, stretched to a square, with the edges of all faces over it; seams stand out."""
     side = _SUPERSAMPLING * size_px
     picture = to_pil(texture.image).resize((side, side), Image.Resampling.BILINEAR)

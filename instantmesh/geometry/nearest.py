@@ -1,4 +1,4 @@
-"""Points on a surface, and the nearest point of a surface.
+"""The nearest points of a surface.
 
 Shapes: p points, f faces, s sites (points spread over the faces, by which faces near a point are found), k candidates.
 """
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instantmesh.mesh.triangles import Array, Indices, Triangles
+from instantmesh.geometry.barycentric import interpolate
+from instantmesh.geometry.triangles import Array, Indices, Triangles
 
 _CANDIDATES = 12
 _CANDIDATES_PER_CHUNK = 240_000  # bounds the memory to some 100 MB
@@ -22,7 +23,8 @@ class Nearest:
     Attributes:
         points: (p, 3) on the surface.
         distances: (p,) to them.
-        faces: (p,) that they lie on, and weights: (p, 3) barycentric.
+        faces: (p,) that they lie on.
+        weights: (p, 3) their barycentric coordinates there.
     """
 
     points: Array
@@ -65,7 +67,7 @@ class NearestSurface:
     def colors(self, nearest: Nearest) -> Array:
         """(p, 3) the surface's colours there. The mesh has some."""
         assert self._mesh.colors is not None
-        return np.einsum("pk,pkc->pc", nearest.weights, self._mesh.colors[self._mesh.faces[nearest.faces]])
+        return interpolate(self._mesh.colors, self._mesh.faces[nearest.faces], nearest.weights)
 
     def _among(self, points: Array, k: int) -> tuple[Nearest, Array]:
         """The nearest point of the faces that own the k nearest sites, and (p,) how far away the last of these is."""
@@ -78,16 +80,6 @@ class NearestSurface:
         best, row = distances.argmin(1), np.arange(len(points))
         found = Nearest(closest[row, best], distances[row, best], candidates[row, best], weights[row, best])
         return found, reached[:, -1]
-
-
-def sample(mesh: Triangles, count: int, rng: np.random.Generator) -> Array:
-    """(count, 3) points drawn uniformly by area."""
-    area = mesh.areas().cumsum()
-    face = np.searchsorted(area, rng.random(count) * area[-1], side="right").clip(max=len(area) - 1)
-    square = rng.random((count, 2))
-    square = np.where(square.sum(1, keepdims=True) > 1, 1 - square, square)
-    weights = np.concatenate([1 - square.sum(1, keepdims=True), square], 1)
-    return np.einsum("pk,pkx->px", weights, mesh.vertices[mesh.faces[face]])
 
 
 def _sites(mesh: Triangles) -> tuple[Array, Indices, float]:

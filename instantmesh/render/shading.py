@@ -1,15 +1,15 @@
 """How pictures for people are taken: the object in the middle, a soft lamp beside the photographer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
-from instantmesh.cameras import project, spherical_cameras
-from instantmesh.render.raster import MeshPictures, render_mesh
+from instantmesh.cameras import project, spherical_cameras, zoom_cameras
+from instantmesh.render.raster import MeshRenderings, render_mesh
 from instantmesh.structures import Cameras, Mesh
 
 SUPERSAMPLING = 2
@@ -23,14 +23,14 @@ _LIGHT = (-0.35, 0.45, 0.82)  # towards the light in camera axes: beside the pho
 
 
 @dataclass(frozen=True, eq=False)
-class Shots:
+class ShadedRenderings:
     """Pictures of a mesh on white.
 
     Attributes:
         seen: what `SUPERSAMPLING` squared samples a pixel see. light: (n, 1, h, w) from 0 to 1 that falls there.
     """
 
-    seen: MeshPictures
+    seen: MeshRenderings
     light: Float[Tensor, "n 1 h w"]
 
     def color(self) -> Float[Tensor, "n 3 h w"]:
@@ -51,33 +51,21 @@ class Shots:
         return avg_pool2d(premultiplied + (1 - self.seen.mask), SUPERSAMPLING).clamp(0, 1)
 
 
-def in_unit_sphere(mesh: Mesh) -> Mesh:
-    """The mesh around the origin, inside the unit sphere. Vertices that no face uses don't count."""
-    used = mesh.vertices[mesh.faces.flatten()]
-    if not len(used):
-        return mesh
-    centre = (used.amin(0) + used.amax(0)) / 2
-    radius = (used - centre).norm(dim=1).amax().clamp(min=1e-12)
-    return replace(mesh, vertices=(mesh.vertices - centre) / radius)
-
-
 def filling_cameras(mesh: Mesh, azimuths_deg: Sequence[float]) -> Cameras:
     """Cameras around a mesh in the unit sphere, whose common focal length lets it fill the pictures."""
     n = len(azimuths_deg)
     cameras = spherical_cameras(azimuths_deg, [_ELEVATION_DEG] * n, _RADIUS, fov_deg=30.0).to(mesh.vertices.device)
     uv, _ = project(mesh.vertices[mesh.faces.flatten().unique()], cameras)
     zoom = _FILLED / 2 / (uv - 0.5).abs().amax().clamp(min=1e-6)
-    scale = torch.ones(3, 3, device=zoom.device)
-    scale[0, 0] = scale[1, 1] = zoom
-    return Cameras(cameras.camera_to_world, cameras.intrinsics * scale)
+    return zoom_cameras(cameras, float(zoom))
 
 
-def shoot(mesh: Mesh, cameras: Cameras, height: int, width: int) -> Shots:
+def render_shaded(mesh: Mesh, cameras: Cameras, height: int, width: int) -> ShadedRenderings:
     """Pictures from every camera."""
     with torch.no_grad():
         cameras = cameras.to(mesh.vertices.device)
         seen = render_mesh(mesh, cameras, SUPERSAMPLING * height, SUPERSAMPLING * width)
-        return Shots(seen, _light(seen.normal, cameras))
+        return ShadedRenderings(seen, _light(seen.normal, cameras))
 
 
 def _light(normal: Float[Tensor, "n 3 h w"], cameras: Cameras) -> Float[Tensor, "n 1 h w"]:

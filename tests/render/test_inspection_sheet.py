@@ -7,7 +7,7 @@ import torch
 from instantmesh import InputError, Mesh, OutputError, Texture
 from instantmesh.cameras import spherical_cameras
 from instantmesh.files.pictures import untile
-from instantmesh.render.sheet import inspection_sheet, save_inspection, uv_picture
+from instantmesh.render.inspection_sheet import inspection_sheet, save_inspection, uv_image
 from instantmesh.render.wireframe import wireframe
 from tests.files.lettered import colored_letter, textured_letter
 
@@ -81,7 +81,7 @@ def test_without_a_texture_its_tile_is_left_out():
 
 def test_seams_stand_out_over_the_texture():
     uv = torch.tensor([[[0.1, 0.1], [0.1, 0.9], [0.9, 0.9]], [[0.1, 0.1], [0.9, 0.9], [0.9, 0.1]]])
-    picture = np.asarray(uv_picture(Texture(torch.full((3, 8, 8), 0.9), uv), 200)).astype(int)
+    picture = np.asarray(uv_image(Texture(torch.full((3, 8, 8), 0.9), uv), 200)).astype(int)
     ground = round(0.9 * 255)
     assert (picture[5, 5] == ground).all()
     assert (np.abs(picture[60, 140] - ground) <= 1).all()

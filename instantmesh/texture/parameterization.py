@@ -13,7 +13,7 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Flat:
+class Parameterization:
     """Faces in the plane. Faces that share a vertex here hang together; else the surface was cut between them.
 
     Attributes:
@@ -35,8 +35,8 @@ class Flat:
         return float(np.abs(ax * by - ay * bx).sum() / 2)
 
 
-def side_by_side(parts: list[Flat], of_faces: list[Indices]) -> Flat:
-    """One `Flat` of several, moved so that they don't touch; part i has the faces `of_faces[i]` of the surface."""
+def side_by_side(parts: list[Parameterization], of_faces: list[Indices]) -> Parameterization:
+    """One parameterization of several, moved so that they don't touch; part i has the surface's faces `of_faces[i]`."""
     places, start, left = [], 0, 0.0
     faces = np.empty((sum(map(len, of_faces)), 3), np.int64)
     for part, rows in zip(parts, of_faces, strict=True):
@@ -45,4 +45,4 @@ def side_by_side(parts: list[Flat], of_faces: list[Indices]) -> Flat:
         faces[rows] = part.faces + start
         start += len(part.places)
         left += 1.1 * (high - low)[0]
-    return Flat(np.concatenate(places), faces)
+    return Parameterization(np.concatenate(places), faces)

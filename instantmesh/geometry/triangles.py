@@ -1,6 +1,6 @@
-"""A mesh as arrays of float64, and what its edges say.
+"""A mesh as arrays of float64: areas, volumes, connected components.
 
-Shapes: v vertices, f faces. Edge 3 i + k is the directed edge of face i from its corner k to the next one.
+Shapes: v vertices, f faces.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from instantmesh.errors import InputError
+from instantmesh.geometry.bounds import Bounds
 from instantmesh.structures import Mesh
 
 Array = NDArray[np.float64]
@@ -18,7 +19,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Triangles:
-    """What the steps of finishing work on.
+    """Triangles as arrays on the CPU.
 
     Attributes:
         vertices: (v, 3) world units.
@@ -74,15 +75,17 @@ class Triangles:
         colors = None if self.colors is None else self.colors[used]
         return Triangles(self.vertices[used], (np.cumsum(used) - 1)[self.faces], colors)
 
+    def bounds(self) -> Bounds:
+        """The bounding box of what the faces use."""
+        return Bounds.of(self.vertices[self.faces.ravel()])
+
     def extent(self) -> float:
         """The longest side of the bounding box of what the faces use."""
-        used = self.vertices[self.faces.ravel()]
-        return float(np.ptp(used, axis=0).max())
+        return self.bounds().longest_side
 
     def area_vectors(self) -> Array:
         """(f, 3) the faces' normals, as long as their areas."""
-        a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
-        return np.cross(b - a, c - a) / 2
+        return area_vectors(self.vertices, self.faces)
 
     def areas(self) -> Array:
         """(f,) the faces' areas."""
@@ -94,45 +97,17 @@ class Triangles:
         return np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
 
 
-@dataclass(frozen=True, eq=False)
-class Edges:
-    """The edges of faces.
+def area_vectors(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.floating]:
+    """(f, 3) the faces' normals, as long as their areas."""
+    a, b, c = (vertices[faces[:, k]] for k in range(3))
+    return np.cross(b - a, c - a) / 2
 
-    Attributes:
-        directed: (3f, 2) first and second vertex.
-        undirected: (3f,) number of the edge irrespective of its direction, 0..e-1.
-        uses: (e,) by how many faces each is used.
-        surplus: (e,) how much oftener it is used from the lower vertex to the higher than the other way; 0 in a
-            closed mesh whose faces agree about outside.
-    """
 
-    directed: Indices
-    undirected: Indices
-    uses: Indices
-    surplus: Indices
-
-    @classmethod
-    def of(cls, faces: Indices) -> "Edges":
-        """The edges of these faces."""
-        directed = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
-        key = directed.min(1) * (int(faces.max(initial=0)) + 1) + directed.max(1)
-        _, undirected, uses = np.unique(key, return_inverse=True, return_counts=True)
-        sign = np.where(directed[:, 0] < directed[:, 1], 1, -1)
-        surplus = np.bincount(undirected, weights=sign, minlength=len(uses)).astype(np.int64)
-        return cls(directed, undirected, uses, surplus)
-
-    def open(self) -> Indices:
-        """(k, 2) the directed edges that one face alone uses."""
-        return self.directed[self.uses[self.undirected] == 1]
-
-    def unbalanced(self) -> Indices:
-        """(k, 2) the directed edges that more faces use in this direction than in the other, each once for every such
-        face. They always form closed loops."""
-        lower_first = self.directed[:, 0] < self.directed[:, 1]
-        here = np.where(lower_first, 1, -1) * self.surplus[self.undirected] > 0
-        order = np.flatnonzero(here)
-        edge = self.undirected[order]
-        return self.directed[order[_rank_in_group(edge) < np.abs(self.surplus[edge])]]
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Vectors (..., 3) scaled to unit length; zero stays zero."""
+    # By components: numpy sums over a last axis of three several times as slowly.
+    length = np.sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2 + vectors[..., 2] ** 2)
+    return vectors / np.maximum(length, 1e-30)[..., None]
 
 
 def components(faces: Indices, vertex_count: int) -> Indices:
@@ -148,15 +123,6 @@ def connected(start: Indices, end: Indices, count: int) -> Indices:
 
     graph = coo_matrix((np.ones(len(start), bool), (start, end)), (count, count))
     return connected_components(graph, directed=False)[1].astype(np.int64)
-
-
-def _rank_in_group(group: Indices) -> Indices:
-    """(n,) how many earlier elements belong to the same group."""
-    order = np.argsort(group, kind="stable")
-    start = np.r_[0, np.flatnonzero(np.diff(group[order])) + 1] if len(group) else np.zeros(0, np.int64)
-    rank = np.empty(len(group), np.int64)
-    rank[order] = np.arange(len(group)) - np.repeat(start, np.diff(np.r_[start, len(group)]))
-    return rank
 
 
 def _doubles(tensor: torch.Tensor) -> Array:
