@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from instantmesh.config import InstantMeshConfig
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.lrm.heads import SurfaceField, SurfaceHead
 from instantmesh.lrm.instantmesh import InstantMesh

@@ -33,7 +33,7 @@ def render(
     ),
 ) -> None:
     """Render models into pictures with depth, normals and cameras. See docs/data.md."""
-    from instantmesh.data.model_names import find_models
+    from instantmesh.data.asset_names import find_models
     from instantmesh.data.render_job import RenderSettings, render_models
 
     is_diffusion = layout is Layout.diffusion
@@ -62,13 +62,13 @@ def filter_objects(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
 ) -> None:
     """Write the list of objects that are good enough, and beside it dropped.jsonl with the reasons for the others."""
-    from instantmesh.data import filtering
+    from instantmesh.data import selection
 
-    evidence = filtering.find_evidence(sources, captions, metadata)
+    evidence = selection.find_evidence(sources, captions, metadata)
     for criterion, need in evidence.skipped().items():
         _say(f"not judged: {criterion} (it needs {need})")
-    verdicts = filtering.judge(evidence, workers or os.cpu_count() or 1)
-    dropped, counts = filtering.write_verdicts(verdicts, out)
+    verdicts = selection.judge(evidence, workers or os.cpu_count() or 1)
+    dropped, counts = selection.write_verdicts(verdicts, out)
     for criterion, count in sorted(counts.items()):
         _say(f"{criterion}: {count} objects")
     good = sum(not reasons for reasons in verdicts.values())
@@ -84,13 +84,13 @@ def check(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
 ) -> None:
     """Look for objects and views that can't be right; end with code 2 where there are any."""
-    from instantmesh.data import checking, contact_sheet
+    from instantmesh.data import contact_sheet, validation
     from instantmesh.files.pictures import write_picture
 
-    source = checking.open_for_checking(root)
+    source = validation.open_for_checking(root)
     if sheet:
         write_picture(sheet, contact_sheet.contact_sheet(source, contact_sheet.spread(len(source))))
-    report = checking.check(root.resolve(), workers or os.cpu_count() or 1)
+    report = validation.check(root.resolve(), workers or os.cpu_count() or 1)
     for finding in report.findings:
         typer.echo(finding)
     found = f"{len(report.findings)} findings" if report.findings else "nothing found"
@@ -109,9 +109,9 @@ def pack(
     objects_per_shard: Annotated[int, typer.Option(min=1, help="Objects in an archive.")] = 100,
 ) -> None:
     """Put a data set into WebDataset shards: the same items in a few large files."""
-    from instantmesh.data import packing
+    from instantmesh.data import shards
 
-    packed = packing.pack(root, out, objects_per_shard)
+    packed = shards.pack(root, out, objects_per_shard)
     _say(f"{len(packed)} objects in {out}")
 
 
@@ -130,8 +130,8 @@ def procedural(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
 ) -> None:
     """Write procedural objects, and 3D assets, with signed distances, which the embedded model is trained on."""
-    from instantmesh.data.dataset import write_dataset
-    from instantmesh.data.model_names import find_models
+    from instantmesh.data.asset_names import find_models
+    from instantmesh.training.embedded.dataset import write_dataset
 
     paths = []
     if assets is not None and assets.is_dir():

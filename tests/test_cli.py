@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from instantmesh import cli
 from instantmesh.cameras import six_view_cameras, spherical_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.structures import Views
 from instantmesh.view_files import write_views
 

@@ -22,8 +22,8 @@ from instantmesh import (
     Views,
 )
 from instantmesh.cameras import six_view_cameras, spherical_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.loading import build, named_config
 from instantmesh.reconstruction import Reconstructor
 from instantmesh.render.raster import render_mesh

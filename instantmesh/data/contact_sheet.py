@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from instantmesh.data.reading import StoredObjects
+from instantmesh.data.stored_objects import StoredObjects
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
 from instantmesh.files.pictures import tile, to_pil

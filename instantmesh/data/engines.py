@@ -4,8 +4,8 @@ from collections.abc import Callable
 from enum import Enum
 
 from instantmesh import backends
-from instantmesh.data.models import TexturedModel
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.assets import TexturedModel
+from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import MissingBackendError
 from instantmesh.structures import Cameras
@@ -30,13 +30,13 @@ class Engine(str, Enum):
     def renderer(self) -> Renderer:
         """What makes the pictures, in the process that calls it."""
         if self is Engine.blender:
-            from instantmesh.data import blender
+            from instantmesh.data.blender_engine import render_with_blender
 
-            return blender.render
+            return render_with_blender
         if self is Engine.nvdiffrast:
-            from instantmesh.data import visibility
+            from instantmesh.data.nvdiffrast_engine import render_with_nvdiffrast
 
-            return visibility.render_with_nvdiffrast
+            return render_with_nvdiffrast
         return render_with_embree
 
     def require(self) -> None:

@@ -20,9 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from instantmesh.data import layout
+from instantmesh.data.asset_names import NamedModel
+from instantmesh.data.assets import load_model
 from instantmesh.data.engines import Engine
-from instantmesh.data.model_names import NamedModel
-from instantmesh.data.models import load_model
 from instantmesh.data.rigs import diffusion_cameras, random_cameras
 from instantmesh.data.worker_pool import WorkerDied, run_in_processes
 from instantmesh.errors import InputError, InstantMeshError, MissingBackendError, OutputError

@@ -40,10 +40,10 @@ def open_data(config: DataConfig, layout: Literal["random", "diffusion"]) -> Obj
     if config.folder is None and config.procedural is None:
         raise ConfigError("data needs a folder, or procedural: unions or zero")
     if config.procedural is None:
-        from instantmesh.data.reading import open_source
+        from instantmesh.data.stored_objects import open_source
 
         assert config.folder is not None
         return open_source(config.folder)
-    from instantmesh.data.on_the_fly import ProceduralSource
+    from instantmesh.data.procedural.source import ProceduralSource
 
     return ProceduralSource(config.first_seed, config.objects, config.size_px, layout, config.procedural)

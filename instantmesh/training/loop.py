@@ -24,7 +24,7 @@ from tqdm import tqdm
 from instantmesh.errors import ConfigError, InstantMeshError
 from instantmesh.training.checkpoint import Progress, load_checkpoint, save_checkpoint, whole
 from instantmesh.training.config import LoopConfig
-from instantmesh.training.log import RunLog
+from instantmesh.training.run_log import RunLog
 from instantmesh.training.schedule import OptimiserConfig, learning_rate, optimisers
 from instantmesh.training.stage import Batch, BatchSource, Stage
 

@@ -2,13 +2,16 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from instantmesh.training.config import StageConfig
 
 Moved = TypeVar("Moved", bound="Batch")
 Some = TypeVar("Some", bound="Batch")
@@ -58,6 +61,19 @@ class Stage(nn.Module, ABC, Generic[Some]):
     @abstractmethod
     def export(self, folder: Path) -> None:
         """Write the trained networks into `folder`, in the form in which the library loads them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StageKind:
+    """A kind of stage, which a configuration chooses by `stage: NAME`.
+
+    Attributes:
+        config: class of its configuration.
+        build: makes the stage and the source of its batches.
+    """
+
+    config: type[StageConfig]
+    build: Callable[[Any], tuple[Stage, BatchSource]]
 
 
 def object_numbers(samples: NDArray[np.int64], objects: int, seed: int) -> NDArray[np.int64]:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from instantmesh import backends
-from instantmesh.data.model_names import NamedModel, find_models
+from instantmesh.data.asset_names import NamedModel, find_models
 from instantmesh.data.ray_cluster import run_on_cluster
 from instantmesh.data.render_job import Layout, RenderSettings, object_names, render_object
 
-from .made_models import write_plain
+from .made_assets import write_plain
 
 SETTINGS = RenderSettings(Layout.reconstruction, views=8, size_px=64, seed=0)
 

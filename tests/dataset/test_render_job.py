@@ -15,12 +15,12 @@ import pytest
 
 from instantmesh import cli
 from instantmesh.data import layout
+from instantmesh.data.asset_names import NamedModel, find_models
 from instantmesh.data.engines import Engine
-from instantmesh.data.model_names import NamedModel, find_models
 from instantmesh.data.render_job import Layout, RenderSettings, object_names, render_models, render_object
 from instantmesh.errors import InputError, MissingBackendError, MissingFileError
 
-from .made_models import write_box, write_plain
+from .made_assets import write_box, write_plain
 
 SETTINGS = RenderSettings(Layout.reconstruction, views=6, size_px=64, seed=3)
 

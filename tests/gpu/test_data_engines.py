@@ -8,10 +8,10 @@ import torch
 import trimesh
 
 from instantmesh import backends
+from instantmesh.data.assets import load_model
 from instantmesh.data.engines import render_with_embree
-from instantmesh.data.models import load_model
+from instantmesh.data.nvdiffrast_engine import render_with_nvdiffrast
 from instantmesh.data.rigs import random_cameras
-from instantmesh.data.visibility import render_with_nvdiffrast
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,8 +11,8 @@ from torch import nn
 from instantmesh import Pipeline, Views
 from instantmesh.cameras import six_view_cameras
 from instantmesh.config import InstantMeshConfig, OpenLRMConfig, TriplaneConfig, TripoSRConfig, ViTConfig
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.loading import build
 from instantmesh.lrm.precision import lower_products
 from instantmesh.mesh.nearest import NearestSurface

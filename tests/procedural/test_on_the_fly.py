@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from instantmesh.data.on_the_fly import ProceduralSource
-from instantmesh.data.procedural import HELD_OUT_SEED
+from instantmesh.data.procedural.source import ProceduralSource
+from instantmesh.data.procedural.unions import HELD_OUT_SEED
+from instantmesh.data.procedural.zeroverse import random_shape
 from instantmesh.data.source import ObjectSource
 from instantmesh.data.views import ObjectViews
-from instantmesh.data.zeroverse import random_shape
 from instantmesh.errors import InputError
 
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from instantmesh.cameras import project, six_view_cameras, spherical_cameras
-from instantmesh.data.dataset import GeometryDataset, write_dataset
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, polygon_distance, random_object
-from instantmesh.data.rendering import ObjectRenderer, query_camera
-from instantmesh.data.samples import geometry_samples
+from instantmesh.data.object_renderer import ObjectRenderer, query_camera
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, polygon_distance, random_object
 from instantmesh.errors import InputError
+from instantmesh.training.embedded.dataset import GeometryDataset, write_dataset
+from instantmesh.training.embedded.samples import geometry_samples
 
 SEEDS = range(HELD_OUT_SEED, HELD_OUT_SEED + 25)
 

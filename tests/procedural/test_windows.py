@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from instantmesh.cameras import look_at_origin
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer, _window
+from instantmesh.data.object_renderer import ObjectRenderer, _window
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.structures import Cameras
 

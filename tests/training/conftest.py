@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from instantmesh.config import InstantMeshConfig, TriplaneConfig, ViTConfig
-from instantmesh.data.dataset import GeometryDataset, _row
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.data.views import ObjectViews
+from instantmesh.training.embedded.dataset import GeometryDataset, _row
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,9 @@ from instantmesh.multiview.latent_space import decode_painted, decode_raw, encod
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.config import LoopConfig
 from instantmesh.training.data import DataConfig, open_data
+from instantmesh.training.embedded.multiview import MultiviewConfig, SmallPaintingStage
+from instantmesh.training.embedded.small_networks import SmallModelConfig
+from instantmesh.training.embedded.vae import VaeConfig, VaeSource, VaeStage, small_vae, standardise_latents, vae_losses
 from instantmesh.training.multiview_batches import (
     MultiviewSource,
     foreground_latents,
@@ -19,12 +22,9 @@ from instantmesh.training.multiview_batches import (
     tile_six,
     views_of_pictures,
 )
-from instantmesh.training.painting_networks import SmallModelConfig
 from instantmesh.training.schedule import OptimiserConfig
 from instantmesh.training.stages import stage_kind
 from instantmesh.training.stages.diffusion import DiffusionConfig, DiffusionStage
-from instantmesh.training.stages.multiview import MultiviewConfig, SmallPaintingStage
-from instantmesh.training.stages.vae import VaeConfig, VaeSource, VaeStage, small_vae, standardise_latents, vae_losses
 
 pytestmark = [
     # diffusers' schedulers turn tensors into arrays in a way that numpy 2 frowns upon

@@ -6,8 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from instantmesh.cameras import camera_vector
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import ConfigError

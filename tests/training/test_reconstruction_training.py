@@ -7,22 +7,22 @@ from torch import nn
 
 from instantmesh.cameras import camera_vector, photo_camera, project, six_view_cameras
 from instantmesh.config import InstantMeshConfig, read_config
-from instantmesh.data.photo_frame import into_frames
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.hub import read_checkpoint
 from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.training import losses
 from instantmesh.training.config import LoopConfig
-from instantmesh.training.loop import train
-from instantmesh.training.schedule import OptimiserConfig
-from instantmesh.training.stages.geometry import (
+from instantmesh.training.embedded.geometry import (
     GeometryConfig,
     GeometrySource,
     GeometryStage,
     rotated_camera_vectors,
 )
-from instantmesh.training.stages.rendering import RenderingConfig, RenderingSource, RenderingStage
+from instantmesh.training.embedded.photo_frame import into_frames
+from instantmesh.training.embedded.rendering import RenderingConfig, RenderingSource, RenderingStage
+from instantmesh.training.loop import train
+from instantmesh.training.schedule import OptimiserConfig
 from instantmesh.training.transfer import grown
 
 SETTINGS = {"data": "", "loop": LoopConfig(batch_size=4, log_steps=1)}

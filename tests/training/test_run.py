@@ -8,14 +8,14 @@ import yaml
 from typer.testing import CliRunner
 
 from instantmesh import cli
-from instantmesh.data.dataset import write_dataset
 from instantmesh.errors import ConfigError, InputError, MissingFileError
 from instantmesh.hub import asset_folder
 from instantmesh.pipeline import Pipeline
 from instantmesh.training.data import DataConfig, open_data
+from instantmesh.training.embedded.dataset import write_dataset
 from instantmesh.training.run import run
 from instantmesh.training.schedule import OptimiserConfig, learning_rate
-from instantmesh.training.stages import STAGE_NAMES, read_config, stage_kind
+from instantmesh.training.stages import STAGE_MODULES, read_config, stage_kind
 
 SHIPPED = sorted((asset_folder("configs") / "train").glob("*.yaml"))
 
@@ -45,11 +45,11 @@ def test_cosine_rate_falls_to_its_end_and_starts_again():
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_configuration_is_read(path: Path):
-    assert read_config(path).stage in STAGE_NAMES
+    assert read_config(path).stage in STAGE_MODULES
 
 
 def test_every_stage_has_a_kind():
-    for name in STAGE_NAMES:
+    for name in STAGE_MODULES:
         assert stage_kind(name).config.model_fields["optimiser"]
 
 

@@ -15,16 +15,15 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from instantmesh.data.layout import DIFFUSION_VIEWS
-from instantmesh.data.reading import StoredObjects
 from instantmesh.data.source import ObjectSource
+from instantmesh.data.stored_objects import StoredObjects
 from instantmesh.multiview.latent_space import decode_painted, encode_painted, posterior
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.config import StageConfig
 from instantmesh.training.data import DataConfig, open_data
 from instantmesh.training.multiview_batches import MultiviewBatch, MultiviewSource, views_of_objects
-from instantmesh.training.painting_networks import SCHEDULE, PaintingNetworks, networks_of
-from instantmesh.training.stage import BatchSource, Stage
-from instantmesh.training.stages import StageKind
+from instantmesh.training.multiview_networks import SCHEDULE, PaintingNetworks, networks_of
+from instantmesh.training.stage import BatchSource, Stage, StageKind
 
 
 class PaintingConfig(StageConfig):

@@ -25,8 +25,7 @@ from instantmesh.training.losses import (
 from instantmesh.training.perceptual import PerceptualLoss, perceptual_loss
 from instantmesh.training.reconstruction_batches import ReconstructionBatch
 from instantmesh.training.reconstruction_stage import PictureLossConfig, ReconstructionStage, ReconstructionStageConfig
-from instantmesh.training.stage import BatchSource, Stage
-from instantmesh.training.stages import StageKind
+from instantmesh.training.stage import BatchSource, Stage, StageKind
 from instantmesh.training.transfer import start_surface
 
 _log = logging.getLogger("instantmesh.training")

@@ -18,8 +18,7 @@ from instantmesh.training.losses import color_loss, mask_loss
 from instantmesh.training.perceptual import perceptual_loss
 from instantmesh.training.reconstruction_batches import ReconstructionBatch
 from instantmesh.training.reconstruction_stage import PictureLossConfig, ReconstructionStage, ReconstructionStageConfig
-from instantmesh.training.stage import BatchSource, Stage
-from instantmesh.training.stages import StageKind
+from instantmesh.training.stage import BatchSource, Stage, StageKind
 from instantmesh.training.transfer import checkpoint_tensors, start_radiance_field, take_dino
 
 _RAYS_PER_CHECKPOINT = 4096
