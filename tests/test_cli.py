@@ -23,7 +23,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
     for index in (6, 8):
-        picture = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + index))).pictures(camera, 96)[0]
+        picture = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + index))).rgba_images(camera, 96)[0]
         Image.fromarray(picture).save(folder / f"photo{index}.png")
     return folder
 

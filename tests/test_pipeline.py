@@ -38,7 +38,9 @@ def pipeline() -> Pipeline:
 def photo() -> Image.Image:
     """A held-out object, cut out."""
     camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
-    return Image.fromarray(ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).pictures(camera, 200)[0])
+    return Image.fromarray(
+        ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).rgba_images(camera, 200)[0]
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Which models there are, and the names that their objects get."""
+"""Which assets there are, and the names that their objects get."""
 
 import re
 from collections import Counter
@@ -11,37 +11,37 @@ from instantmesh.files.model_files import MODEL_ENDINGS
 
 
 @dataclass(frozen=True)
-class NamedModel:
-    """A model's file, and the name of the object in the data set: letters, digits, "_" and "-"."""
+class NamedAsset:
+    """An asset's file, and the name of the object in the data set: letters, digits, "_" and "-"."""
 
     name: str
     path: Path
 
 
-def find_models(sources: Sequence[Path]) -> list[NamedModel]:
-    """The named files, and every model inside the named folders at any depth, by name.
+def find_assets(sources: Sequence[Path]) -> list[NamedAsset]:
+    """The named files, and every asset inside the named folders at any depth, by name.
 
-    A model is named after its file; where several files share a name, after its place below the named folder. The
+    An asset is named after its file; where several files share a name, after its place below the named folder. The
     names depend on nothing but these places, so the same folders give the same names on every machine.
 
     Raises:
-        MissingFileError: a source doesn't exist. InputError: a folder holds no models.
+        MissingFileError: a source doesn't exist. InputError: a folder holds no assets.
     """
     places: dict[Path, Path] = {}  # file -> its place below its source
     for source in sources:
         if not source.exists():
             raise MissingFileError(f"no file or folder {source}")
-        inside = sorted(p for p in source.rglob("*") if _is_model(p)) if source.is_dir() else [source]
+        inside = sorted(p for p in source.rglob("*") if _is_asset(p)) if source.is_dir() else [source]
         if not inside:
-            raise InputError(f"{source} holds no models ({', '.join(MODEL_ENDINGS)})")
+            raise InputError(f"{source} holds no assets ({', '.join(MODEL_ENDINGS)})")
         root = source if source.is_dir() else source.parent
         for path in inside:
             places.setdefault(path.resolve(), path.relative_to(root))
     names = _unique_names(list(places.values()))
-    return sorted((NamedModel(*pair) for pair in zip(names, places, strict=True)), key=lambda model: model.name)
+    return sorted((NamedAsset(*pair) for pair in zip(names, places, strict=True)), key=lambda asset: asset.name)
 
 
-def _is_model(path: Path) -> bool:
+def _is_asset(path: Path) -> bool:
     return path.suffix.lower() in MODEL_ENDINGS and not path.name.startswith(".") and path.is_file()
 
 

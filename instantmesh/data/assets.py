@@ -1,4 +1,4 @@
-"""Models from files as surfaces for the renderers: normalised, with their textures looked up at every hit of a ray.
+"""Assets from files as surfaces for the renderers: normalised, with their textures looked up at every hit of a ray.
 
 Symbols: v vertices, f faces, p points.
 """
@@ -19,10 +19,10 @@ Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class TexturedModel:
-    """A model in the world frame, its bounding box centred at the origin and 2 long on its longest side.
+class TexturedAsset:
+    """An asset in the world frame, its bounding box centred at the origin and 2 long on its longest side.
 
-    It is a `rendering.Surface`. Its colours are the base colours of its materials, without light; a model all of one
+    It is a `rendering.Surface`. Its colours are the base colours of its materials, without light; an asset all of one
     colour has a soft light baked in.
 
     Attributes:
@@ -30,7 +30,7 @@ class TexturedModel:
         normals: (v, 3) float32 of unit length; zero where the file has none: there the face's own normal is taken.
         colors: (v, 3) float32 sRGB; they multiply the texture.
         uv: (v, 2) float32 texture coordinates.
-        textures: pictures (h, w, 3) uint8 sRGB. texture_index: (f,) into them, -1 for faces without.
+        textures: images (h, w, 3) uint8 sRGB. texture_index: (f,) into them, -1 for faces without.
         source: the file. centre, scale: vertices = (the file's in the world frame - centre) * scale.
     """
 
@@ -45,8 +45,8 @@ class TexturedModel:
     centre: Array
     scale: float
 
-    def inside_ball(self) -> "TexturedModel":
-        """The model, made smaller if need be so that no vertex lies beyond radius 1, where the six fixed views end."""
+    def inside_ball(self) -> "TexturedAsset":
+        """The asset, made smaller if need be so that no vertex lies beyond radius 1, where the six fixed views end."""
         radius = float(np.linalg.norm(self.vertices[self.faces.ravel()], axis=1).max())
         if radius <= 1:
             return self
@@ -91,8 +91,8 @@ class TexturedModel:
         return _unit(smooth)
 
 
-def load_model(path: str | PathLike[str]) -> TexturedModel:
-    """Read a model (y up, front +z) into the world frame, in [-1, 1]^3. See `files.model_files.read_model`.
+def load_asset(path: str | PathLike[str]) -> TexturedAsset:
+    """Read an asset (y up, front +z) into the world frame, in [-1, 1]^3. See `files.model_files.read_model`.
 
     Raises:
         MissingFileError: no such file.
@@ -104,7 +104,7 @@ def load_model(path: str | PathLike[str]) -> TexturedModel:
     vertices = np.concatenate([part.vertices for part in parts])
     centre, scale = _unit_cube(vertices[faces.ravel()])
     textures, texture_index = _textures(parts)
-    return TexturedModel(
+    return TexturedAsset(
         ((vertices - centre) * scale).astype(np.float32),
         faces,
         _joined([np.zeros_like(part.vertices) if part.normals is None else part.normals for part in parts]),

@@ -1,4 +1,4 @@
-"""Pictures by Blender's path tracer Cycles, on the CPU: materials as the file has them, under a white sky.
+"""Images by Blender's path tracer Cycles, on the CPU: materials as the file has them, under a white sky.
 
 Colour and coverage come from Blender, depth and normals from Embree's rays at the same triangles. Blender keeps one
 scene for the whole process, so it is called in processes that do nothing else (`worker_pool`).
@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from instantmesh import backends
-from instantmesh.data.assets import TexturedModel
+from instantmesh.data.assets import TexturedAsset
 from instantmesh.data.object_renderer import Array, ObjectRenderer
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
@@ -33,27 +33,27 @@ _TO_WORLD = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # Blender reads a gl
 _MIN_COMMON = 0.95
 
 
-def render_with_blender(model: TexturedModel, cameras: Cameras, size_px: int) -> ObjectViews:
-    """Lit pictures of a model with its materials.
+def render_with_blender(asset: TexturedAsset, cameras: Cameras, size_px: int) -> ObjectViews:
+    """Lit images of an asset with its materials.
 
     Raises:
         MissingBackendError: bpy isn't installed.
         InputError: Blender can't read the file, or shows another shape than its triangles have.
     """
     bpy = backends.load("bpy")
-    geometry = ObjectRenderer(model, two_sided=True).views(cameras, size_px)
+    geometry = ObjectRenderer(asset, two_sided=True).views(cameras, size_px)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         scene = _empty_scene(bpy, size_px)
-        if model.source.suffix.lower() in (".glb", ".gltf"):
-            _import(bpy, model.source, model.scale * _TO_WORLD, -model.scale * model.centre)
+        if asset.source.suffix.lower() in (".glb", ".gltf"):
+            _import(bpy, asset.source, asset.scale * _TO_WORLD, -asset.scale * asset.centre)
         else:
-            for part in _write_parts(model, Path(folder)):
+            for part in _write_parts(asset, Path(folder)):
                 _import(bpy, part, _TO_WORLD, np.zeros(3))
-        pictures = [_picture(bpy, scene, cameras[i : i + 1], Path(folder) / "view.png") for i in range(len(cameras))]
-    color, mask = torch.stack(pictures).split([3, 1], dim=1)
+        images = [_image(bpy, scene, cameras[i : i + 1], Path(folder) / "view.png") for i in range(len(cameras))]
+    color, mask = torch.stack(images).split([3, 1], dim=1)
     common = float((mask * geometry.mask).sum() / mask.sum().clamp(min=1e-6))
     if common < _MIN_COMMON:
-        raise InputError(f"{model.source}: only {common:.0%} of Blender's picture are its triangles; is it animated?")
+        raise InputError(f"{asset.source}: only {common:.0%} of Blender's image are its triangles; is it animated?")
     inside = (mask > 0) & (geometry.mask > 0)
     return ObjectViews(
         color * mask + 1 - mask,
@@ -65,7 +65,7 @@ def render_with_blender(model: TexturedModel, cameras: Cameras, size_px: int) ->
 
 
 def _empty_scene(bpy: Any, size_px: int) -> Any:
-    """Nothing but a white sky, and Cycles set up for transparent pictures without a film's look."""
+    """Nothing but a white sky, and Cycles set up for transparent images without a film's look."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
@@ -106,28 +106,28 @@ def _import(bpy: Any, path: Path, linear: Array, offset: Array) -> None:
             new.matrix_world = Matrix(motion.tolist()) @ new.matrix_world
 
 
-def _write_parts(model: TexturedModel, folder: Path) -> Iterator[Path]:
-    """The model as GLB files, for formats that Blender reads in other ways than this package: one for each texture, and
+def _write_parts(asset: TexturedAsset, folder: Path) -> Iterator[Path]:
+    """The asset as GLB files, for formats that Blender reads in other ways than this package: one for each texture, and
     one for what has vertex colours."""
     import trimesh
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import PBRMaterial
 
-    for index in np.unique(model.texture_index):
-        faces = model.faces[model.texture_index == index]
+    for index in np.unique(asset.texture_index):
+        faces = asset.faces[asset.texture_index == index]
         path = folder / f"part{index}.glb"
         if index < 0:
-            arrays = MeshArrays(model.vertices, faces, colors=model.colors)
+            arrays = MeshArrays(asset.vertices, faces, colors=asset.colors)
             write_mesh(path, arrays, Frame(scale=None, origin=None))
         else:
-            texture = Image.fromarray(model.textures[index])
+            texture = Image.fromarray(asset.textures[index])
             material = PBRMaterial(baseColorTexture=texture, metallicFactor=0.0, roughnessFactor=1.0)
-            visual = TextureVisuals(uv=model.uv, material=material)
-            trimesh.Trimesh(world_to_gltf(model.vertices), faces, visual=visual, process=False).export(path)
+            visual = TextureVisuals(uv=asset.uv, material=material)
+            trimesh.Trimesh(world_to_gltf(asset.vertices), faces, visual=visual, process=False).export(path)
         yield path
 
 
-def _picture(bpy: Any, scene: Any, camera: Cameras, path: Path) -> Float[Tensor, "4 s s"]:
+def _image(bpy: Any, scene: Any, camera: Cameras, path: Path) -> Float[Tensor, "4 s s"]:
     """RGBA in [0, 1], straight alpha, from one camera."""
     from mathutils import Matrix
 
@@ -137,13 +137,13 @@ def _picture(bpy: Any, scene: Any, camera: Cameras, path: Path) -> Float[Tensor,
     scene.camera.data.shift_x, scene.camera.data.shift_y = 0.5 - float(k[0, 2]), float(k[1, 2]) - 0.5
     scene.render.filepath = str(path)
     bpy.ops.render.render(write_still=True)
-    with Image.open(path) as picture:
-        return torch.from_numpy(np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255).permute(2, 0, 1)
+    with Image.open(path) as image:
+        return torch.from_numpy(np.asarray(image.convert("RGBA"), dtype=np.float32) / 255).permute(2, 0, 1)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Blender reports every picture on the process's standard output, past Python."""
+    """Blender reports every image on the process's standard output, past Python."""
     kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     try:

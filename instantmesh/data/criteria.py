@@ -2,12 +2,12 @@
 
 A criterion answers with the reason for which an object is dropped, or with None.
 
-"Several separate objects" is meant here as a picture would show it. Models are made of many pieces that share no
+"Several separate objects" is meant here as an image would show it. Assets are made of many pieces that share no
 vertices (a chair's seat and legs, a cup and its handle), so connectedness alone says nothing. Pieces whose bounding
-boxes are less than 2 % of the model's longest side apart belong together: boxes never lie farther apart than what is
+boxes are less than 2 % of the asset's longest side apart belong together: boxes never lie farther apart than what is
 in them, so pieces that touch, pierce or enclose each other are never parted. Groups of pieces that are shorter than a
-tenth of the model's longest side are crumbs, not objects. A model with two or more groups left has several objects. In
-doubt (things in each other's boxes, or on a common floor) a model stays.
+tenth of the asset's longest side are crumbs, not objects. An asset with two or more groups left has several objects. In
+doubt (things in each other's boxes, or on a common floor) an asset stays.
 """
 
 import re
@@ -27,31 +27,31 @@ from instantmesh.structures import Cameras
 Array = NDArray[np.floating]
 
 MIN_COVERAGE = 0.1
-GAP = 0.02  # of the model's longest side
+GAP = 0.02  # of the asset's longest side
 CRUMB = 0.1
 _LOW_POLY = re.compile(r"lowpoly|(?<![a-z])low[^a-z0-9]+poly")
 
 
 def without_texture(parts: Sequence[ModelPart]) -> str | None:
-    """A model none of whose parts has a base colour texture and coordinates for it. Vertex colours are no texture."""
+    """An asset none of whose parts has a base colour texture and coordinates for it. Vertex colours are no texture."""
     return None if any(part.texture is not None for part in parts) else "no texture map"
 
 
 def too_small(masks: Float[Tensor, "n 1 s s"], cameras: Cameras) -> str | None:
-    """An object that covers less than a tenth of the picture in any of its views.
+    """An object that covers less than a tenth of the image in any of its views.
 
-    The picture is one that a ball of radius 1 just fills, so that the verdict doesn't depend on how far away the
+    The image is one that a ball of radius 1 just fills, so that the verdict doesn't depend on how far away the
     cameras stood: from 3.0 to 4.2, with a field of view of 50 degrees, even that ball covers only 20 to 40 %.
     """
     distance = cameras.camera_to_world[:, :3, 3].norm(dim=1)
     focal = cameras.intrinsics[:, 0, 0] * cameras.intrinsics[:, 1, 1]
-    coverage = masks.mean(dim=(1, 2, 3)) * distance**2 / (4 * focal)  # the whole picture's area at that distance, by 4
+    coverage = masks.mean(dim=(1, 2, 3)) * distance**2 / (4 * focal)  # the whole image's area at that distance, by 4
     view = int(coverage.argmin())
     return f"covers {float(coverage[view]):.1%} in view {view}" if float(coverage[view]) < MIN_COVERAGE else None
 
 
 def several_objects(parts: Sequence[ModelPart]) -> str | None:
-    """A model of several separate objects; see the top of the module for what that means."""
+    """An asset of several separate objects; see the top of the module for what that means."""
     low, high = _piece_boxes(parts)
     side = float((high.max(0) - low.min(0)).max())
     groups = _groups(low - GAP * side / 2, high + GAP * side / 2)

@@ -1,4 +1,4 @@
-"""Pictures of surfaces where something else than rays says which face a pixel sees: nvdiffrast on CUDA."""
+"""Images of surfaces where something else than rays says which face a pixel sees: nvdiffrast on CUDA."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instantmesh.data.assets import TexturedModel
+from instantmesh.data.assets import TexturedAsset
 from instantmesh.data.object_renderer import Array, Hits, ObjectRenderer, Surface
 from instantmesh.data.views import ObjectViews
 from instantmesh.render import nvdiffrast
@@ -36,13 +36,13 @@ class VisibilityRenderer(ObjectRenderer):
         return Hits(face, (barycentric[..., None] * corners).sum(1), barycentric)
 
 
-def render_with_nvdiffrast(model: TexturedModel, cameras: Cameras, size_px: int) -> ObjectViews:
+def render_with_nvdiffrast(asset: TexturedAsset, cameras: Cameras, size_px: int) -> ObjectViews:
     """Base colours without light; visibility by nvdiffrast, at 2 x 2 points a pixel.
 
     Raises:
         MissingBackendError: nvdiffrast isn't installed.
     """
-    return VisibilityRenderer(model, nvdiffrast.visible_faces, "cuda").views(cameras, size_px)
+    return VisibilityRenderer(asset, nvdiffrast.visible_faces, "cuda").views(cameras, size_px)
 
 
 def _where_rays_cross(corners: Array, origin: Array, direction: Array) -> Array:

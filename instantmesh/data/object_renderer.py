@@ -1,4 +1,4 @@
-"""Pictures of surfaces by ray casting: colour, coverage, depth and normals, for data sets and losses."""
+"""Images of surfaces by ray casting: colour, coverage, depth and normals, for data sets and losses."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +14,12 @@ from instantmesh.structures import Cameras
 
 Array = NDArray[np.floating]
 
-QUERY_FOREGROUND_RATIO = 0.85  # how pictures are cropped for the multiview stage
+QUERY_FOREGROUND_RATIO = 0.85  # how images are cropped for the multiview stage
 
 
 @runtime_checkable
 class Surface(Protocol):
-    """Triangles that know their colours: a procedural object, or a model from a file."""
+    """Triangles that know their colours: a procedural object, or an asset from a file."""
 
     @property
     def vertices(self) -> Array:
@@ -54,7 +54,7 @@ class ObjectRenderer:
 
     Args:
         surface: what rays meet.
-        two_sided: normals of faces that are seen from behind are turned towards the camera, as models from files need
+        two_sided: normals of faces that are seen from behind are turned towards the camera, as assets from files need
             it: they are full of single sheets and of faces that are turned inside out.
     """
 
@@ -67,8 +67,8 @@ class ObjectRenderer:
         self._scene = EmbreeScene()
         TriangleMesh(self._scene, np.ascontiguousarray(surface.vertices[surface.faces], dtype=np.float32))
 
-    def pictures(self, cameras: Cameras, size_px: int) -> NDArray[np.uint8]:
-        """RGBA pictures (n, size, size, 4) with straight alpha, 2 x 2 rays a pixel."""
+    def rgba_images(self, cameras: Cameras, size_px: int) -> NDArray[np.uint8]:
+        """RGBA images (n, size, size, 4) with straight alpha, 2 x 2 rays a pixel."""
         samples = np.stack([self._cast(cameras[i : i + 1], size_px) for i in range(len(cameras))])
         return (samples[..., :4] * 255).round().astype(np.uint8)
 
@@ -84,10 +84,10 @@ class ObjectRenderer:
         One camera at a time bounds the memory of the rays, and rays are cast only where the surface can be.
         """
         top, left, side_px = _window(self.surface.vertices, camera, size_px)
-        picture = np.zeros((size_px, size_px, 8), np.float32)
+        image = np.zeros((size_px, size_px, 8), np.float32)
         window = _cropped(camera, top / size_px, left / size_px, side_px / size_px)
-        picture[top : top + side_px, left : left + side_px] = self._cast_all(window, side_px)
-        return picture
+        image[top : top + side_px, left : left + side_px] = self._cast_all(window, side_px)
+        return image
 
     def _cast_all(self, camera: Cameras, size_px: int) -> Array:
         """As `_cast`, with rays through all pixels."""
@@ -126,7 +126,7 @@ class ObjectRenderer:
 
 def _window(vertices: Array, camera: Cameras, size_px: int) -> tuple[int, int, int]:
     """Top, left and side, in pixels, of the smallest square of pixels in which `camera` sees all vertices (v, 3); the
-    whole picture where they don't all lie in front of it."""
+    whole image where they don't all lie in front of it."""
     whole = 0, 0, size_px
     pose = camera.camera_to_world[0].numpy()
     local = (vertices - pose[:3, 3]) @ pose[:3, :3]
@@ -143,7 +143,7 @@ def _window(vertices: Array, camera: Cameras, size_px: int) -> tuple[int, int, i
 
 
 def _cropped(camera: Cameras, top: float, left: float, side: float) -> Cameras:
-    """The camera that takes only a square of the picture, given in shares of its side."""
+    """The camera that takes only a square of the image, given in shares of its side."""
     crop = torch.tensor([[1 / side, 0, -left / side], [0, 1 / side, -top / side], [0, 0, 1]], dtype=torch.float64)
     return Cameras(camera.camera_to_world, (crop @ camera.intrinsics.double()).to(camera.intrinsics))
 

@@ -1,7 +1,7 @@
 """Which objects are good enough to train on: what `instantmesh data filter` does.
 
-A criterion of `filters` is applied where there is something to judge by: model files for the texture map and for
-separate objects, rendered pictures for the coverage, Cap3D's table for captions, Objaverse's annotations for quality.
+A criterion of `criteria` is applied where there is something to judge by: asset files for the texture map and for
+separate objects, rendered images for the coverage, Cap3D's table for captions, Objaverse's annotations for quality.
 """
 
 import csv
@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from instantmesh.data.asset_names import find_models
+from instantmesh.data.asset_names import find_assets
 from instantmesh.data.criteria import low_quality, several_objects, too_small, without_caption, without_texture
 from instantmesh.data.layout import CAMERAS, decode_masks, folder_members
 from instantmesh.data.stored_objects import INDEX
@@ -28,10 +28,10 @@ Reasons = dict[str, str]  # criterion -> why the object is dropped
 
 @dataclass(frozen=True)
 class Candidate:
-    """An object and what it is judged by: its model's file, the folder of its pictures, or both."""
+    """An object and what it is judged by: its asset's file, the folder of its images, or both."""
 
     name: str
-    model: Path | None
+    asset: Path | None
     folder: Path | None
 
 
@@ -40,11 +40,11 @@ class Evidence:
     """What objects are judged by; None where nothing was given.
 
     Attributes:
-        models, folders: model files and folders of pictures by the objects' names.
+        assets, folders: asset files and folders of images by the objects' names.
         captions: by name. metadata: Objaverse's annotations by name.
     """
 
-    models: Mapping[str, Path] | None = None
+    assets: Mapping[str, Path] | None = None
     folders: Mapping[str, Path] | None = None
     captions: Mapping[str, str] | None = None
     metadata: Mapping[str, Mapping[str, Any]] | None = None
@@ -52,8 +52,8 @@ class Evidence:
     def skipped(self) -> dict[str, str]:
         """The criteria that can't be applied, and what they need."""
         needs = {
-            "texture": (self.models, "model files"),
-            "separate": (self.models, "model files"),
+            "texture": (self.assets, "asset files"),
+            "separate": (self.assets, "asset files"),
             "coverage": (self.folders, "a rendered data set"),
             "caption": (self.captions, "--captions"),
             "quality": (self.metadata, "--metadata"),
@@ -62,14 +62,14 @@ class Evidence:
 
 
 def find_evidence(sources: Sequence[Path], captions: Path | None, metadata: Path | None) -> Evidence:
-    """Tell rendered data sets from models, and read the tables.
+    """Tell rendered data sets from assets, and read the tables.
 
     Raises:
         InputError: a source is neither, two data sets hold the same name, or a table can't be read.
         MissingFileError: a source doesn't exist.
     """
     folders: dict[str, Path] = {}
-    model_sources = []
+    asset_sources = []
     for source in sources:
         found = {path.parent.name: path.parent for path in source.glob(f"[!.]*/{CAMERAS}")}
         if (source / INDEX).is_file():
@@ -78,9 +78,9 @@ def find_evidence(sources: Sequence[Path], captions: Path | None, metadata: Path
             raise InputError(f"{min(twice)} is in {source} and in {folders[min(twice)].parent}")
         folders |= found
         if not found:
-            model_sources.append(source)
+            asset_sources.append(source)
     return Evidence(
-        {model.name: model.path for model in find_models(model_sources)} if model_sources else None,
+        {asset.name: asset.path for asset in find_assets(asset_sources)} if asset_sources else None,
         folders or None,
         read_captions(captions) if captions else None,
         read_metadata(metadata) if metadata else None,
@@ -89,8 +89,8 @@ def find_evidence(sources: Sequence[Path], captions: Path | None, metadata: Path
 
 def judge(evidence: Evidence, workers: int) -> dict[str, Reasons]:
     """Every object, sorted by name, with the reasons for dropping it; none for a good one."""
-    models, folders = evidence.models or {}, evidence.folders or {}
-    candidates = [Candidate(name, models.get(name), folders.get(name)) for name in sorted({*models, *folders})]
+    assets, folders = evidence.assets or {}, evidence.folders or {}
+    candidates = [Candidate(name, assets.get(name), folders.get(name)) for name in sorted({*assets, *folders})]
     verdicts = {candidate.name: _by_tables(candidate, evidence) for candidate in candidates}
     with tqdm(total=len(candidates), unit="object") as progress:
         for candidate, reasons in run_in_processes(look_at, candidates, workers):
@@ -100,11 +100,11 @@ def judge(evidence: Evidence, workers: int) -> dict[str, Reasons]:
 
 
 def look_at(candidate: Candidate) -> Reasons:
-    """Judge an object by its model and its pictures."""
+    """Judge an object by its asset and its images."""
     found: dict[str, str | None] = {}
     try:
-        if candidate.model is not None:
-            parts = read_model(candidate.model)
+        if candidate.asset is not None:
+            parts = read_model(candidate.asset)
             found |= {"texture": without_texture(parts), "separate": several_objects(parts)}
         if candidate.folder is not None:
             found["coverage"] = too_small(*decode_masks(folder_members(candidate.folder), candidate.name))
@@ -164,10 +164,10 @@ def read_metadata(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _by_tables(candidate: Candidate, evidence: Evidence) -> Reasons:
-    """Judge an object by what is known of its name. Whatever has no model or no pictures, where others have, goes."""
+    """Judge an object by what is known of its name. Whatever has no asset or no images, where others have, goes."""
     name = candidate.name
     found: dict[str, str | None] = {
-        "unreadable": "no model of that name was given" if evidence.models and not candidate.model else None,
+        "unreadable": "no asset of that name was given" if evidence.assets and not candidate.asset else None,
         "coverage": "it wasn't rendered" if evidence.folders and not candidate.folder else None,
     }
     if evidence.captions is not None:

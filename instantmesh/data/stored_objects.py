@@ -43,7 +43,7 @@ class StoredObjects(ABC):
         if not names:
             if not where.is_dir():
                 raise InputError(f"there is no folder {where}")
-            raise InputError(f"{where} holds no rendered objects; `instantmesh data render` makes them of models")
+            raise InputError(f"{where} holds no rendered objects; `instantmesh data render` renders them from assets")
         self.names = list(names)
 
     @abstractmethod
@@ -73,7 +73,7 @@ class StoredObjects(ABC):
             return decode(members, views, self.names[index])
 
     def read_on_white(self, index: int, views: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Pictures (n, 3, s, s) on white and masks (n, 1, s, s); errors as in `layout.decode_on_white`."""
+        """Images (n, 3, s, s) on white and masks (n, 1, s, s); errors as in `layout.decode_on_white`."""
         with self.members(index) as members:
             return decode_on_white(members, views, self.names[index])
 

@@ -1,6 +1,6 @@
 """Is a data set on disk what training takes it for? What `instantmesh data check` does.
 
-Every object must have as many views of the same size as the others, cameras that look at it, and pictures, depth and
+Every object must have as many views of the same size as the others, cameras that look at it, and images, depth and
 normals that agree. The limits lie between sound data and mistakes. Of 106 sound objects (unions, LRM-Zero's shapes,
 scanned and modelled meshes) at 32 to 512 pixels, no view had more than 7.5 % of its points contradicted or 5 % of its
 normals facing away, or normals and slopes that agreed to less than 0.85. Depth that is wrong by a tenth has 16 % of its
@@ -107,7 +107,7 @@ def check_object(source: StoredObjects, index: int) -> ObjectReport:
     findings, size_px = [], 0
     if isinstance(source, ObjectFolder):
         stray = _views_of_files(source.root / name) - set(numbers)
-        findings += [Finding(name, view, "has pictures but no camera") for view in sorted(stray)]
+        findings += [Finding(name, view, "has images but no camera") for view in sorted(stray)]
     view_count, views = len(numbers), _try_read(source, index, numbers)
     if isinstance(views, str):
         mistakes = {view: _try_read(source, index, [view]) for view in numbers}
@@ -141,7 +141,7 @@ def check_views(views: ObjectViews, numbers: Sequence[int], name: str) -> list[F
 
 
 def _check_framing(views: ObjectViews, numbers: Sequence[int], name: str) -> list[Finding]:
-    """Is the object in the picture, and does the camera look at its centre?"""
+    """Is the object in the image, and does the camera look at its centre?"""
     mask = views.mask[:, 0] > 0
     empty = ~mask.flatten(1).any(1)
     cut_off = mask[:, 0].any(1) & mask[:, -1].any(1) & mask[:, :, 0].any(1) & mask[:, :, -1].any(1)

@@ -15,7 +15,7 @@ class DataConfig(StrictModel):
     Attributes:
         folder: what `instantmesh data render` or `instantmesh data pack` wrote, or data in the same layout.
         procedural: unions of primitives, or shapes after LRM-Zero, rendered on the fly.
-        objects, first_seed, size_px: how many procedural ones, from which seed on, and the side of their pictures.
+        objects, first_seed, size_px: how many procedural ones, from which seed on, and the side of their images.
     """
 
     folder: str | None = None

@@ -27,11 +27,11 @@ SCHEDULE: dict[str, Any] = {
 }
 
 
-class PaintingNetworks(nn.Module):
+class MultiviewNetworks(nn.Module):
     """UNet, vision encoder and text encoder.
 
     Args:
-        prompt_ids: (1, t) the empty prompt's tokens. ramping: (t,) how much of the picture's embedding each gets.
+        prompt_ids: (1, t) the empty prompt's tokens. ramping: (t,) how much of the image's embedding each gets.
     """
 
     ramping: Tensor
@@ -73,12 +73,12 @@ class PaintingNetworks(nn.Module):
         return predict_with_reference(self.unet, sample, timestep, prompt, noised_condition)
 
 
-def networks_of(pipeline: Zero123PlusPipeline) -> PaintingNetworks:
+def networks_of(pipeline: Zero123PlusPipeline) -> MultiviewNetworks:
     """The networks of a loaded pipeline (shared, not copied)."""
     tokens = pipeline.tokenizer(
         "", padding="max_length", max_length=pipeline.tokenizer.model_max_length, return_tensors="pt"
     )
-    return PaintingNetworks(
+    return MultiviewNetworks(
         pipeline.unet,
         pipeline.vision_encoder,
         pipeline.text_encoder,

@@ -1,4 +1,4 @@
-"""Pictures for a run's log."""
+"""Images for a run's log."""
 
 import torch
 from jaxtyping import Float
@@ -12,17 +12,17 @@ from instantmesh.render.preview import preview_sheet
 
 
 @torch.no_grad()
-def reconstruction_pictures(
+def reconstruction_images(
     model: InstantMesh, images: Float[Tensor, "v 3 h w"], cameras: Float[Tensor, "v 16"]
 ) -> dict[str, Tensor]:
     """An object's views, and its mesh from four sides in colour and grey (while there is a surface)."""
-    pictures = {"input": tile(images, columns=3)}
+    previews = {"input": tile(images, columns=3)}
     was_training = model.training
     try:
         mesh = Reconstructor(model).extract(model.field(model(images[None], cameras[None])[0].float()))
-        pictures["mesh"] = preview_sheet(mesh.to("cpu"), images.shape[-1])
+        previews["mesh"] = preview_sheet(mesh.to("cpu"), images.shape[-1])
     except EmptySurfaceError:
         pass
     finally:
         model.train(was_training)
-    return pictures
+    return previews

@@ -51,10 +51,10 @@ class RunLog:
             ", ".join(f"{name} {value:.4g}" for name, value in losses.items()),
         )
 
-    def pictures(self, step: int, pictures: dict[str, Tensor]) -> None:
-        """Pictures (3, h, w) in [0, 1]."""
-        for name, picture in pictures.items():
-            self._board.add_image(name, picture.detach().float().cpu().clamp(0, 1), step)
+    def images(self, step: int, images: dict[str, Tensor]) -> None:
+        """Images (3, h, w) in [0, 1]."""
+        for name, image in images.items():
+            self._board.add_image(name, image.detach().float().cpu().clamp(0, 1), step)
 
     def close(self) -> None:
         """Write out what is buffered."""

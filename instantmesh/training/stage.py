@@ -20,11 +20,11 @@ Made = TypeVar("Made", bound="Batch", covariant=True)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
-    """Base of all batches: frozen dataclasses whose fields are tensors."""
+    """Base of all batches: frozen dataclasses whose fields are tensors or batches."""
 
-    def to(self: Moved, device: torch.device | str) -> Moved:
+    def to(self: Moved, device: torch.device | str, *, non_blocking: bool = True) -> Moved:
         """The same batch on `device`."""
-        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items()}
+        moved = {name: value.to(device, non_blocking=non_blocking) for name, value in vars(self).items()}
         return dataclasses.replace(self, **moved)
 
 
@@ -54,8 +54,8 @@ class Stage(nn.Module, ABC, Generic[Some]):
     def forward(self, batch: Some) -> dict[str, Tensor]:
         """Named losses, weighted: their sum is minimised. The same names at every step, on every process."""
 
-    def pictures(self, batch: Some) -> dict[str, Tensor]:
-        """Pictures (3, h, w) in [0, 1] of the first objects of a batch, for the log. Called without gradients."""
+    def preview(self, batch: Some) -> dict[str, Tensor]:
+        """Images (3, h, w) in [0, 1] of the first objects of a batch, for the log. Called without gradients."""
         return {}
 
     @abstractmethod

@@ -14,7 +14,7 @@ from instantmesh.files.frame import world_to_gltf
 
 HALF = np.array([1.0, 0.6, 0.4])  # half sides of the box, world frame
 CELL_PX = 16
-# What each side of the box shows: normal, what is up in its picture, four colours row by row.
+# What each side of the box shows: normal, what is up in its image, four colours row by row.
 SIDES = [
     ((1, 0, 0), (0, 0, 1), ((255, 0, 0), (120, 0, 0), (0, 60, 200), (10, 10, 10))),
     ((0, 1, 0), (0, 0, 1), ((0, 255, 0), (0, 120, 0), (200, 0, 60), (20, 20, 20))),
@@ -39,7 +39,7 @@ def box_patches() -> list[Patch]:
     patches = []
     for normal, up, colors in SIDES:
         n, u = np.array(normal, float), np.array(up, float)
-        right = np.cross(u, n)  # of the side's picture, seen from outside
+        right = np.cross(u, n)  # of the side's image, seen from outside
         for (row, column), color in zip(np.ndindex(2, 2), colors, strict=True):
             centre = (n + (0.5 - row) * u + (column - 0.5) * right) * HALF
             patches.append(Patch(centre, n, color))
@@ -47,7 +47,7 @@ def box_patches() -> list[Patch]:
 
 
 def textured_box() -> trimesh.Trimesh:
-    """A box, 2 x 1.2 x 0.8 in the world frame; its texture is a strip of the pictures of its sides."""
+    """A box, 2 x 1.2 x 0.8 in the world frame; its texture is a strip of the images of its sides."""
     strip = np.zeros((CELL_PX, CELL_PX * len(SIDES), 3), np.uint8)
     vertices, uv, faces = [], [], []
     for index, (normal, up, colors) in enumerate(SIDES):

@@ -11,7 +11,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from instantmesh.cameras import intrinsics_from_fov, look_at_origin, project, six_view_cameras, spherical_cameras
-from instantmesh.data.assets import TexturedModel, load_model
+from instantmesh.data.assets import TexturedAsset, load_asset
 from instantmesh.data.engines import render_with_embree
 from instantmesh.data.nvdiffrast_engine import VisibilityRenderer
 from instantmesh.data.object_renderer import ObjectRenderer, Surface
@@ -42,13 +42,13 @@ def at(views: ObjectViews, camera: int, point: np.ndarray) -> tuple[torch.Tensor
     )
 
 
-def color_from(model: TexturedModel, camera: Cameras) -> torch.Tensor:
-    """The colour in the middle of the picture."""
+def color_from(model: TexturedAsset, camera: Cameras) -> torch.Tensor:
+    """The colour in the middle of the image."""
     return ObjectRenderer(model).views(camera, 32).images[0, :, 16, 16]
 
 
 def test_a_textured_box_shows_the_right_colours_from_every_side(tmp_path: Path):
-    model = load_model(write_box(tmp_path / "box.glb", scale=0.1))
+    model = load_asset(write_box(tmp_path / "box.glb", scale=0.1))
     assert isinstance(model, Surface)
     views = render_with_embree(model, axis_cameras(), 96)
     for patch in box_patches():
@@ -61,8 +61,8 @@ def test_a_textured_box_shows_the_right_colours_from_every_side(tmp_path: Path):
     assert float(silhouette[0]) < float(silhouette[1]) < float(silhouette[4])  # 1.2 x 0.8, 2 x 0.8, 2 x 1.2
 
 
-def test_another_visibility_gives_the_same_pictures(tmp_path: Path):
-    model = load_model(write_box(tmp_path / "box.glb"))
+def test_another_visibility_gives_the_same_images(tmp_path: Path):
+    model = load_asset(write_box(tmp_path / "box.glb"))
     cameras = six_view_cameras()
     expected = render_with_embree(model, cameras, 48)
     views = VisibilityRenderer(model, embree.visible_faces, "cpu").views(cameras, 48)
@@ -79,7 +79,7 @@ def test_models_fill_the_unit_cube_with_y_up_turned_to_z(tmp_path: Path):
     )  # a vertex without faces
     for ending in (".stl", ".ply", ".obj", ".glb"):
         box.export(tmp_path / f"box{ending}")
-        model = load_model(tmp_path / f"box{ending}")
+        model = load_asset(tmp_path / f"box{ending}")
         used = model.vertices[model.faces.ravel()]
         np.testing.assert_allclose(used.max(0), (1, 0.25, 0.5), atol=1e-5)
         np.testing.assert_allclose(used.min(0), (-1, -0.25, -0.5), atol=1e-5)
@@ -96,7 +96,7 @@ def test_vertex_colours_are_linear_in_glb_and_srgb_elsewhere(tmp_path: Path):
     mesh = Mesh(torch.tensor(ball.vertices).float(), torch.tensor(ball.faces), colors)
     from_right = spherical_cameras([90.0], [0.0], 4.0, 30.0)
     for ending in (".glb", ".ply", ".obj"):
-        model = load_model(mesh.save(tmp_path / f"ball{ending}"))
+        model = load_asset(mesh.save(tmp_path / f"ball{ending}"))
         np.testing.assert_allclose(color_from(model, from_right), (0.25, 0.5, 0.75), atol=0.004)
 
 
@@ -105,13 +105,13 @@ def test_a_plain_material_and_a_factor_over_a_texture(tmp_path: Path):
     plain.visual = TextureVisuals(material=PBRMaterial(baseColorFactor=[255, 0, 128, 255]))
     white.apply_translation((3, 0, 0))
     trimesh.Scene([plain, white]).export(tmp_path / "two.glb")
-    model = load_model(tmp_path / "two.glb")
+    model = load_asset(tmp_path / "two.glb")
     left = Cameras(look_at_origin(torch.tensor([[0.0, -4, 0]])), intrinsics_from_fov(30.0, 1))
     np.testing.assert_allclose(color_from(model, left), (1, 0, 0.7354), atol=0.002)  # factors are linear
     box = textured_box()
     box.visual.material.baseColorFactor = [128, 255, 255, 255]
     box.export(tmp_path / "tinted.glb")
-    views = render_with_embree(load_model(tmp_path / "tinted.glb"), axis_cameras(), 96)
+    views = render_with_embree(load_asset(tmp_path / "tinted.glb"), axis_cameras(), 96)
     patch = box_patches()[0]
     np.testing.assert_allclose(at(views, 0, patch.centre)[0], (0.7354, 0, 0), atol=0.002)
 
@@ -123,7 +123,7 @@ def test_textures_repeat(tmp_path: Path):
     visual = TextureVisuals(uv=uv, material=PBRMaterial(baseColorTexture=halves))
     quad = trimesh.Trimesh(world_to_gltf(corners), [[0, 1, 2], [0, 2, 3]], visual=visual, process=False)
     quad.export(tmp_path / "quad.glb")
-    views = render_with_embree(load_model(tmp_path / "quad.glb"), axis_cameras()[:1], 32)
+    views = render_with_embree(load_asset(tmp_path / "quad.glb"), axis_cameras()[:1], 32)
     assert views.images[0, :, 16, 12].tolist() == pytest.approx([1, 0, 0], abs=1e-3)
     assert views.images[0, :, 16, 20].tolist() == pytest.approx([0, 0, 1], abs=1e-3)
 
@@ -136,7 +136,7 @@ def test_normals_are_the_file_s_where_it_has_some_and_face_the_camera(tmp_path: 
     ball.export(tmp_path / "inverted.glb", include_normals=False)
     camera = spherical_cameras([20.0], [30.0], 4.0, 30.0)
     flat, smooth, inverted = (
-        render_with_embree(load_model(tmp_path / f"{name}.glb"), camera, 64) for name in ("flat", "smooth", "inverted")
+        render_with_embree(load_asset(tmp_path / f"{name}.glb"), camera, 64) for name in ("flat", "smooth", "inverted")
     )
     torch.testing.assert_close(inverted.normal, flat.normal, atol=1e-5, rtol=0)
     radial = torch.nn.functional.normalize(positions(flat), dim=0)
@@ -159,7 +159,7 @@ def positions(views: ObjectViews) -> torch.Tensor:
 
 
 def test_a_model_of_one_colour_gets_light(tmp_path: Path):
-    model = load_model(write_plain(tmp_path / "box.stl"))
+    model = load_asset(write_plain(tmp_path / "box.stl"))
     views = render_with_embree(model, axis_cameras(), 32)
     top, bottom = views.images[4, :, 16, 16], views.images[5, :, 16, 16]
     assert float(top.mean()) > float(bottom.mean()) + 0.3
@@ -168,7 +168,7 @@ def test_a_model_of_one_colour_gets_light(tmp_path: Path):
 
 def test_files_that_are_no_models_are_refused(tmp_path: Path):
     with pytest.raises(MissingFileError, match="nowhere"):
-        load_model(tmp_path / "nowhere.glb")
+        load_asset(tmp_path / "nowhere.glb")
     whole = write_box(tmp_path / "box.glb").read_bytes()
     for name, content, message in (
         ("empty.glb", b"", "can't be read"),
@@ -181,9 +181,9 @@ def test_files_that_are_no_models_are_refused(tmp_path: Path):
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=message):
-            load_model(tmp_path / name)
+            load_asset(tmp_path / name)
     box = write_box(tmp_path / "damaged.glb").read_bytes()
     start = box.index(b"\x89PNG")
     (tmp_path / "damaged.glb").write_bytes(box[: start + 40] + bytes(60) + box[start + 100 :])
     with pytest.raises(InputError, match="texture is missing or can't be read"):  # and not a grey model
-        load_model(tmp_path / "damaged.glb")
+        load_asset(tmp_path / "damaged.glb")

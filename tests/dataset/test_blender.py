@@ -9,7 +9,7 @@ import trimesh
 
 from instantmesh import backends
 from instantmesh.cameras import intrinsics_from_fov, look_at_origin, project
-from instantmesh.data.assets import load_model
+from instantmesh.data.assets import load_asset
 from instantmesh.data.engines import render_with_embree
 from instantmesh.data.views import ObjectViews
 from instantmesh.structures import Cameras, Mesh
@@ -30,7 +30,7 @@ def assert_same_silhouettes(first: ObjectViews, second: ObjectViews) -> None:
 def test_a_textured_box_stands_in_its_place_under_a_white_sky(tmp_path: Path):
     from instantmesh.data.blender_engine import render_with_blender
 
-    model = load_model(write_box(tmp_path / "box.glb", scale=7))
+    model = load_asset(write_box(tmp_path / "box.glb", scale=7))
     expected = render_with_embree(model, CAMERAS, 96)
     views = render_with_blender(model, CAMERAS, 96)
     assert_same_silhouettes(views, expected)
@@ -56,7 +56,7 @@ def test_other_formats_come_with_their_vertex_colours(tmp_path: Path):
 
     ball = trimesh.creation.icosphere(subdivisions=3)
     mesh = Mesh(torch.tensor(ball.vertices).float(), torch.tensor(ball.faces), torch.tensor(ball.vertices > 0).float())
-    model = load_model(mesh.save(tmp_path / "ball.ply"))
+    model = load_asset(mesh.save(tmp_path / "ball.ply"))
     expected = render_with_embree(model, CAMERAS, 64)
     views = render_with_blender(model, CAMERAS, 64)
     assert_same_silhouettes(views, expected)

@@ -77,17 +77,17 @@ def test_every_criterion(models: Path, rendered: Path, tmp_path: Path):
 def test_criteria_without_evidence_are_skipped(models: Path, rendered: Path):
     only_models = find_evidence([models], None, None)
     assert sorted(only_models.skipped()) == ["caption", "coverage", "quality"]
-    only_pictures = find_evidence([rendered], None, None)
-    assert sorted(only_pictures.skipped()) == ["caption", "quality", "separate", "texture"]
-    assert only_pictures.folders is not None
-    assert only_pictures.folders["good"] == rendered / "good"
+    only_images = find_evidence([rendered], None, None)
+    assert sorted(only_images.skipped()) == ["caption", "quality", "separate", "texture"]
+    assert only_images.folders is not None
+    assert only_images.folders["good"] == rendered / "good"
     assert Evidence({}, {}, {}, {}).skipped() == {}
 
 
-def test_looking_at_a_model_or_at_pictures(models: Path, rendered: Path):
+def test_looking_at_a_model_or_at_images(models: Path, rendered: Path):
     assert look_at(Candidate("bare", models / "bare.glb", None)) == {"texture": "no texture map"}
     assert look_at(Candidate("good", models / "good.glb", rendered / "good")) == {}
-    (rendered / "good" / "001.png").write_bytes(b"no picture")
+    (rendered / "good" / "001.png").write_bytes(b"no image")
     assert "good: 001.png is damaged" in look_at(Candidate("good", None, rendered / "good"))["unreadable"]
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from instantmesh.cameras import look_at_origin
 from instantmesh.data import layout
-from instantmesh.data.assets import load_model
+from instantmesh.data.assets import load_asset
 from instantmesh.data.consistency import likely_mistake, see_origin, share_contradicted, unproject
 from instantmesh.data.layout import write_object
 from instantmesh.data.object_renderer import ObjectRenderer
@@ -32,7 +32,7 @@ from tests.dataset.made_views import made_views
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Small pictures gain nothing from more, and lose much on a busy machine."""
+    """Small images gain nothing from more, and lose much on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -97,7 +97,7 @@ def test_good_diffusion_data_passes(tmp_path: Path):
 
 def test_a_model_with_flat_sides_passes(tmp_path: Path):
     textured_box().export(tmp_path / "box.glb")
-    renderer = ObjectRenderer(load_model(tmp_path / "box.glb"))
+    renderer = ObjectRenderer(load_asset(tmp_path / "box.glb"))
     write_object(tmp_path / "set" / "box", renderer.views(made_views(0, 6, 48).cameras, 48))
     assert findings(tmp_path / "set") == []
 
@@ -141,7 +141,7 @@ def test_scaled_depth_is_found(copy: Path, factor: float):
     assert {finding.view for finding in found} == set(range(6))
 
 
-def test_the_pictures_of_another_view_are_found(copy: Path):
+def test_the_images_of_another_view_are_found(copy: Path):
     for kind in ("", "_normal", "_depth"):
         shutil.copy(copy / "apple" / f"000{kind}.png", copy / "apple" / f"003{kind}.png")
     found = findings(copy)
@@ -159,7 +159,7 @@ def test_files_that_are_damaged_missing_or_too_many(copy: Path):
     assert [(finding.name, finding.view) for finding in found] == [("apple", 2), ("bench", 4), ("crate", 6)]
     assert found[0].what.startswith("002.png is damaged")
     assert found[1].what == "004.png is missing"
-    assert found[2].what == "has pictures but no camera"
+    assert found[2].what == "has images but no camera"
 
 
 def test_objects_unlike_the_others(copy: Path):
@@ -187,7 +187,7 @@ def test_views_of_different_sizes(copy: Path):
     assert "one square size" in found[0].what
 
 
-def test_objects_out_of_the_picture():
+def test_objects_out_of_the_image():
     views = made_views(0, 6, 48)
     mask = views.mask.clone()
     mask[0] = 0

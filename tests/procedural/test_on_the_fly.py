@@ -1,4 +1,4 @@
-"""Shapes rendered on the fly: one object, one view, always the same picture."""
+"""Shapes rendered on the fly: one object, one view, always the same image."""
 
 import hashlib
 import multiprocessing
@@ -66,10 +66,10 @@ def test_sources_can_be_sent_to_other_processes():
 
 
 def digest(seed: int) -> str:
-    """Of a shape's geometry and of a picture of it."""
+    """Of a shape's geometry and of an image of it."""
     shape = random_shape(seed)
-    picture = ProceduralSource(seed, 1, 24).read(0, [2]).images.numpy()
-    arrays = shape.vertices, shape.faces, shape.solid.normals, shape.solid.local, shape.solid.texture, picture
+    image = ProceduralSource(seed, 1, 24).read(0, [2]).images.numpy()
+    arrays = shape.vertices, shape.faces, shape.solid.normals, shape.solid.local, shape.solid.texture, image
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
 

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from instantmesh.cameras import photo_camera, project
-from instantmesh.data.assets import load_model
+from instantmesh.data.assets import load_asset
 from instantmesh.training.embedded.asset_samples import SHEET_HALF_THICKNESS, AssetDistance, asset_samples
 from instantmesh.training.embedded.photo_frame import photo_frame
 from instantmesh.training.embedded.varied_asset import VariedAsset
@@ -63,7 +63,7 @@ def asset(tmp_path_factory) -> VariedAsset:
     mesh = trimesh.creation.capsule(height=1.0, radius=0.3)
     mesh.visual.vertex_colors = [200, 60, 30, 255]
     mesh.export(path)
-    return VariedAsset(load_model(path), seed=3)
+    return VariedAsset(load_asset(path), seed=3)
 
 
 def test_samples_lie_on_the_surface_and_normals_point_out(asset):
@@ -87,7 +87,7 @@ def test_variations_follow_from_the_seed_and_stay_in_the_unit_ball(asset):
     assert not np.allclose(again.vertices, other.vertices)
 
 
-def test_the_photos_frame_fills_the_constant_cameras_picture(asset):
+def test_the_photos_frame_fills_the_constant_cameras_image(asset):
     import torch
 
     for azimuth in (0.0, 1.0, 4.0):

@@ -36,7 +36,7 @@ def geometry(model: InstantMeshConfig, steps: int = 1, **changes: object) -> Geo
     return GeometryConfig(stage="geometry", model=model, optimiser=optimiser(steps), **SETTINGS, **changes)
 
 
-def test_batches_turn_pictures_cameras_and_geometry_together(small_data, small_model):
+def test_batches_turn_images_cameras_and_geometry_together(small_data, small_model):
     config = geometry(small_model, camera_noise=0.0, subset_probability=0.0, free_rotation_probability=1.0)
     batch = GeometrySource(small_data, config).batch(np.arange(3), np.random.default_rng(0))
     still = camera_vector(six_view_cameras())
@@ -68,11 +68,11 @@ def test_photos_come_with_the_geometry_in_their_cameras_frame(small_data, small_
         torch.testing.assert_close(batch.distances[index], scale * distances)
 
 
-def test_true_pictures_follow_into_a_photos_frame(small_data, small_model):
+def test_true_images_follow_into_a_photos_frame(small_data, small_model):
     config = rendering(small_model).model_copy(update={"photo_probability": 1.0})
     batch = RenderingSource(small_data, config).batch(np.arange(4), np.random.default_rng(0))
     for k, index in enumerate(batch.rendered.tolist()):
-        truth, frame = batch.truth(k), batch.frames[index : index + 1]
+        truth, frame = batch.targets[k], batch.frames[index : index + 1]
         surface = ProceduralSurface(random_object(int(small_data.seeds[batch.rows[index]])))
         surface.vertices = into_frames(torch.from_numpy(surface.vertices)[None], frame)[0].numpy()
         seen = ObjectRenderer(surface).views(truth.cameras, 32)
@@ -81,7 +81,7 @@ def test_true_pictures_follow_into_a_photos_frame(small_data, small_model):
 
 
 def test_a_grown_model_starts_as_the_small_one(small_model):
-    """One more encoder block adds nothing at first; the same pictures give the same planes."""
+    """One more encoder block adds nothing at first; the same images give the same planes."""
     torch.manual_seed(0)
     small = InstantMesh(small_model)
     encoder = small_model.encoder.model_copy(update={"layers": 2})
@@ -150,19 +150,19 @@ def rendering(model: InstantMeshConfig) -> RenderingConfig:
         stage="rendering",
         model=model,
         optimiser=optimiser(1),
-        picture_size_px=32,
-        perceptual="picture-gradients",
+        target_size_px=32,
+        perceptual="image-gradients",
         **SETTINGS,
     )
 
 
-def test_true_pictures_are_turned_with_their_objects(small_data, small_model):
-    """A third of a turn of the object: the picture is the one from a third less, its normals turned."""
+def test_true_images_are_turned_with_their_objects(small_data, small_model):
+    """A third of a turn of the object: the image is the one from a third less, its normals turned."""
     config = rendering(small_model).model_copy(update={"free_rotation_probability": 0.0})
     batch = RenderingSource(small_data, config).batch(np.arange(4), np.random.default_rng(0))
     assert batch.rendered.tolist() == sorted(set(batch.rendered.tolist()))
     for k, index in enumerate(batch.rendered.tolist()):
-        truth, angle = batch.truth(k), batch.frames[index, 0]
+        truth, angle = batch.targets[k], batch.frames[index, 0]
         surface = ProceduralSurface(random_object(int(small_data.seeds[batch.rows[index]])))
         cos, sin = float(angle.cos()), float(angle.sin())
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)

@@ -1,7 +1,7 @@
 """Procedural shapes as a source of objects, rendered when they are asked for: no data set, no download.
 
 Object i is the shape of seed `first_seed + i`. Its cameras follow from that seed alone, so view k of object i is the
-same picture whichever views are read, in whatever order, in whichever process.
+same image whichever views are read, in whatever order, in whichever process.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class ProceduralSource:
     Args:
         first_seed: of object 0. The held-out seeds, from 1,000,000,000 on, don't mix with the others.
         objects: how many there are; they cost nothing until they are read.
-        size_px: side of the pictures.
+        size_px: side of the images.
         layout: "random", 32 random cameras; "diffusion", a query view and the six fixed poses. See `rigs`.
         shapes: "zero", shapes after LRM-Zero (`zeroverse`); "unions", exact unions under a soft light (`procedural`).
 

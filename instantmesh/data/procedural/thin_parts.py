@@ -21,19 +21,21 @@ from instantmesh.data.procedural.unions import (
     random_object,
 )
 
-SLENDER_SEED = 500_000_000  # objects of this seed and above have thin parts; so have `HELD_OUT_SEED` + this and above
+THIN_PARTS_SEED = (
+    500_000_000  # objects of this seed and above have thin parts; so have `HELD_OUT_SEED` + this and above
+)
 
 
 def object_of_seed(seed: int) -> ProceduralObject:
-    """The object of this seed by the recipe of its range: thin parts from `SLENDER_SEED` on."""
-    return slender_object(seed) if is_slender(seed) else random_object(seed)
+    """The object of this seed by the recipe of its range: thin parts from `THIN_PARTS_SEED` on."""
+    return thin_parts_object(seed) if has_thin_parts(seed) else random_object(seed)
 
 
-def is_slender(seed: int) -> bool:
-    return seed % HELD_OUT_SEED >= SLENDER_SEED
+def has_thin_parts(seed: int) -> bool:
+    return seed % HELD_OUT_SEED >= THIN_PARTS_SEED
 
 
-def slender_object(seed: int) -> ProceduralObject:
+def thin_parts_object(seed: int) -> ProceduralObject:
     """The object with thin parts of this seed: the same on every machine."""
     rng = np.random.default_rng(seed)
     plan = _PLANS[rng.choice(len(_PLANS), p=_PLAN_SHARES)]
@@ -302,8 +304,8 @@ def _frame(kit: PartKit) -> list[Part]:
     return parts
 
 
-def _same_colors(parts: list[Part], models: list[Part]) -> list[Part]:
-    return [replace(part, texture=model.texture) for part, model in zip(parts, models, strict=True)]
+def _same_colors(parts: list[Part], originals: list[Part]) -> list[Part]:
+    return [replace(part, texture=original.texture) for part, original in zip(parts, originals, strict=True)]
 
 
 _PLANS: tuple[Callable[[PartKit], list[Part]], ...] = (_quadruped, _biped, _vessel, _furniture, _head, _frame)

@@ -1,4 +1,4 @@
-"""Parts by what they join: limbs between points, tubes along paths, rings, bodies; `data.slender` joins them."""
+"""Parts by what they join: limbs between points, tubes along paths, rings, bodies; `thin_parts` joins them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

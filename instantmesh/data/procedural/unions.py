@@ -2,7 +2,7 @@
 
 An object is a union of parts. A part is a closed polygon turned about an axis (spheres, cones, tori, cups, vases ...)
 or extruded along it (boxes, prisms, stars), then stretched, rotated and moved. Signed distances of polygons are exact,
-so those of unions follow, and nothing has to be remeshed: pictures come from the parts' own triangles, since a ray's
+so those of unions follow, and nothing has to be remeshed: images come from the parts' own triangles, since a ray's
 first hit on all parts is its first hit on their union.
 
 Symbols: p points, m profile corners. Profiles live in the half-plane (r, z) of a revolution or the plane (x, y) of an

@@ -10,6 +10,7 @@ Symbols: p points, f faces.
 import numpy as np
 from numpy.typing import NDArray
 
+from instantmesh.errors import InputError
 from instantmesh.training.embedded.samples import GeometrySamples
 from instantmesh.training.embedded.varied_asset import VariedAsset
 
@@ -67,7 +68,11 @@ class AssetDistance:
 def asset_samples(
     asset: VariedAsset, rng: np.random.Generator, near: int = 1408, uniform: int = 640, surface: int = 512
 ) -> GeometrySamples:
-    """Points near the surface (Gaussian offsets of 0.03), uniform in [-1.05, 1.05]^3, and on the surface."""
+    """Points near the surface (Gaussian offsets of 0.03), uniform in [-1.05, 1.05]^3, and on the surface.
+
+    Raises:
+        InputError: hardly any of the asset's faces lie on an outer surface.
+    """
     distance = AssetDistance(asset.vertices, asset.faces)
     on_surface, normals, colors = _surface_points(asset, distance, rng, near + surface)
     points = np.concatenate(
@@ -110,6 +115,6 @@ def _surface_points(
         if count >= n:
             break
     if count < n:
-        raise ValueError(f"{asset.source}: only {count} of {n} points lie on an outer surface")
+        raise InputError(f"{asset.source}: only {count} of {n} points lie on an outer surface")
     points, normals, colors = (np.concatenate(arrays)[:n] for arrays in zip(*kept, strict=True))
     return points, normals, colors

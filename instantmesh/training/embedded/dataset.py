@@ -1,4 +1,4 @@
-"""A data set of objects with exact geometry on disk, one row an object: procedural ones and turned, varied 3D assets.
+"""A data set with exact geometry on disk, one row an object: procedural ones, and rotated, recoloured 3D assets.
 
 pictures.npy          (n, 7 + e, s, s, 4) uint8 RGBA, straight alpha: the query view from azimuth 0, the six fixed
                       views, e more query views from any azimuth
@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.assets import load_model
+from instantmesh.config import StrictModel
+from instantmesh.data.assets import load_asset
 from instantmesh.data.object_renderer import ObjectRenderer, Surface, query_camera
-from instantmesh.data.procedural.thin_parts import SLENDER_SEED, is_slender, object_of_seed
+from instantmesh.data.procedural.thin_parts import THIN_PARTS_SEED, has_thin_parts, object_of_seed
 from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface
-from instantmesh.errors import InputError
+from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.training.embedded.asset_samples import asset_samples
 from instantmesh.training.embedded.photo_frame import photo_frame
 from instantmesh.training.embedded.samples import GeometrySamples, geometry_samples
@@ -37,25 +38,34 @@ from instantmesh.training.embedded.varied_asset import VariedAsset
 
 logger = logging.getLogger("instantmesh.data")
 
-_SLENDER_SAMPLES: dict[str, Any] = {"near": 1408, "uniform": 640, "sigma": 0.03, "evenness": 0.5}
+_THIN_PARTS_SAMPLES: dict[str, Any] = {"near": 1408, "uniform": 640, "sigma": 0.03, "evenness": 0.5}
 _TO_DO, _COMPLETE, _FAILED = 0, 1, 2
+
+
+class DatasetConfig(StrictModel):
+    """Which data set a stage of the embedded model is trained on.
+
+    Attributes:
+        folder: what `instantmesh data procedural` wrote.
+    """
+
+    folder: str
 
 
 @dataclass(frozen=True)
 class GeometryDataset:
-    """The arrays of the module's layout, in memory: random rows of mapped files are slow."""
+    """The arrays of the module's layout, in memory: random rows of mapped files are slow.
+
+    Attributes:
+        assets: lines of assets.txt. images: those of pictures.npy. samples: with a row for each object.
+    """
 
     assets: tuple[str, ...]
     seeds: NDArray[np.int64]
     asset_index: NDArray[np.int32]
-    pictures: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     query_frames: NDArray[np.float32]
-    points: NDArray[np.float16]
-    distances: NDArray[np.float16]
-    surface_points: NDArray[np.float16]
-    surface_distances: NDArray[np.float16]
-    surface_colors: NDArray[np.uint8]
-    surface_normals: NDArray[np.int8]
+    samples: GeometrySamples
 
     @classmethod
     def open(cls, folder: str | Path) -> "GeometryDataset":
@@ -72,17 +82,20 @@ class GeometryDataset:
             complete = int((state != _TO_DO).sum())
             raise InputError(f"{folder} is incomplete ({complete} of {len(state)} objects); run its command again")
         good = np.flatnonzero(state == _COMPLETE)
-        names = [field.name for field in fields(cls) if field.name != "assets"]
-        arrays = {name: np.load(folder / f"{name}.npy") for name in names}
-        if len(good) < len(state):
-            arrays = {name: array[good] for name, array in arrays.items()}
-        return cls(_read_assets(folder), **arrays)
+
+        def load(name: str) -> NDArray:
+            array = np.load(folder / f"{name}.npy")
+            return array if len(good) == len(state) else array[good]
+
+        samples = GeometrySamples(**{field.name: load(field.name) for field in fields(GeometrySamples)})
+        seeds, asset_index, images, query_frames = map(load, ("seeds", "asset_index", "pictures", "query_frames"))
+        return cls(_read_assets(folder), seeds, asset_index, images, query_frames, samples)
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def surface(self, row: int) -> tuple[Surface, bool]:
-        """What the pictures of a row show, and whether its faces have two sides (`ObjectRenderer`)."""
+        """What the images of a row show, and whether its faces have two sides (`ObjectRenderer`)."""
         index = int(self.asset_index[row])
         surface, _ = _object(int(self.seeds[row]), None if index < 0 else self.assets[index])
         return surface, index >= 0
@@ -94,31 +107,36 @@ def write_dataset(
     size_px: int = 64,
     first_seed: int = 0,
     workers: int = 2,
-    slender: int = 0,
+    thin_parts: int = 0,
     assets: Sequence[Path] = (),
-    turns: int = 8,
+    variations: int = 8,
     more_queries: int = 0,
-) -> None:
+) -> int:
     """Write objects of seeds `first_seed`, ... into `folder`, or finish writing them. The same on every machine.
 
-    The last `slender` of them have thin parts: those of seeds `SLENDER_SEED` + `first_seed`, ... Then come the assets,
-    each `turns` times, differently turned, coloured and lit (`VariedAsset`).
+    The last `thin_parts` of them have thin parts: those of seeds `THIN_PARTS_SEED` + `first_seed`, ... Then come the
+    assets, each `variations` times, with other rotations, colours and lights (`VariedAsset`).
 
     Args:
         more_queries: query views of every object beside the one from azimuth 0, from any azimuth.
 
+    Returns:
+        How many objects of the folder failed; failures.txt says why.
+
     Raises:
-        InputError: the folder was begun with other objects; more are to be slender than there are; or the seeds run
-            into the slender ones.
+        InputError: the folder was begun with other objects; more are to have thin parts than there are; or the seeds
+            run into those of thin parts.
     """
-    if slender > objects:
-        raise InputError(f"{slender} of {objects} objects can't be slender")
-    if is_slender(first_seed) or is_slender(first_seed + objects):
-        raise InputError(f"seeds from {SLENDER_SEED:,} on are those of slender objects; ask for these by their number")
+    if thin_parts > objects:
+        raise InputError(f"{thin_parts} of {objects} objects can't have thin parts")
+    if has_thin_parts(first_seed) or has_thin_parts(first_seed + objects):
+        raise InputError(
+            f"seeds from {THIN_PARTS_SEED:,} on are those of objects with thin parts; ask for them by their number"
+        )
     folder = Path(folder)
-    procedural = first_seed + np.concatenate([np.arange(objects - slender), SLENDER_SEED + np.arange(slender)])
-    seeds = np.concatenate([procedural, np.arange(len(assets) * turns)]).astype(np.int64)
-    index = np.concatenate([np.full(objects, -1), np.repeat(np.arange(len(assets)), turns)]).astype(np.int32)
+    procedural = first_seed + np.concatenate([np.arange(objects - thin_parts), THIN_PARTS_SEED + np.arange(thin_parts)])
+    seeds = np.concatenate([procedural, np.arange(len(assets) * variations)]).astype(np.int64)
+    index = np.concatenate([np.full(objects, -1), np.repeat(np.arange(len(assets)), variations)]).astype(np.int32)
     if not folder.joinpath("state.npy").exists():
         _allocate(folder, seeds, index, assets, size_px, more_queries)
     _check_begun(folder, seeds, index, assets)
@@ -133,6 +151,7 @@ def write_dataset(
                 logger.warning(failure)
                 with (folder / "failures.txt").open("a") as file:
                     file.write(failure + "\n")
+    return int((np.load(folder / "state.npy") == _FAILED).sum())
 
 
 def _allocate(
@@ -144,7 +163,7 @@ def _allocate(
     more_queries: int,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, array in _row(HELD_OUT_SEED, None, size_px, more_queries).items():
+    for name, array in dataset_row(HELD_OUT_SEED, None, size_px, more_queries).items():
         np.lib.format.open_memmap(folder / f"{name}.npy", "w+", array.dtype, (len(seeds), *array.shape)).flush()
     folder.joinpath("assets.txt").write_text("".join(f"{path}\n" for path in assets))
     np.save(folder / "seeds.npy", seeds)
@@ -166,28 +185,29 @@ def _read_assets(folder: Path) -> tuple[str, ...]:
 def _object(seed: int, asset: str | None) -> tuple[Surface, Any]:
     """The surface of a row, and the object itself if it is procedural."""
     if asset is not None:
-        return VariedAsset(load_model(asset), seed), None
+        return VariedAsset(load_asset(asset), seed), None
     obj = object_of_seed(seed)
     return ProceduralSurface(obj), obj
 
 
-def _row(seed: int, asset: str | None, size_px: int, more_queries: int) -> dict[str, NDArray]:
+def dataset_row(seed: int, asset: str | None, size_px: int, more_queries: int) -> dict[str, NDArray]:
+    """The arrays of one object, by the names of their files."""
     surface, obj = _object(seed, asset)
     renderer = ObjectRenderer(surface, two_sided=asset is not None)
     rng = np.random.default_rng([seed, 1])
     query = query_camera(surface.vertices, rng)
-    pictures = [renderer.pictures(cameras, size_px) for cameras in (query, six_view_cameras())]
+    images = [renderer.rgba_images(cameras, size_px) for cameras in (query, six_view_cameras())]
     samples: GeometrySamples
     if isinstance(surface, VariedAsset):
         samples = asset_samples(surface, rng)
     else:
-        samples = geometry_samples(obj, rng, **(_SLENDER_SAMPLES if is_slender(seed) else {}))
+        samples = geometry_samples(obj, rng, **(_THIN_PARTS_SAMPLES if has_thin_parts(seed) else {}))
     azimuths = [0.0, *rng.uniform(0, 2 * np.pi, more_queries)]
     for azimuth in azimuths[1:]:
         camera = query_camera(surface.vertices, rng, float(np.rad2deg(azimuth)))
-        pictures.append(renderer.pictures(camera, size_px))
+        images.append(renderer.rgba_images(camera, size_px))
     frames = np.stack([photo_frame(surface.vertices, azimuth) for azimuth in azimuths])
-    return {"pictures": np.concatenate(pictures), "query_frames": frames, **asdict(samples)}
+    return {"pictures": np.concatenate(images), "query_frames": frames, **asdict(samples)}
 
 
 def _write_row(job: tuple[str, int, int, str | None]) -> str | None:
@@ -197,8 +217,8 @@ def _write_row(job: tuple[str, int, int, str | None]) -> str | None:
     size_px, more_queries = kept.shape[2], kept.shape[1] - 7
     state = np.load(Path(folder) / "state.npy", mmap_mode="r+")
     try:
-        arrays = _row(seed, asset, size_px, more_queries)
-    except (InputError, ValueError) as error:
+        arrays = dataset_row(seed, asset, size_px, more_queries)
+    except InstantMeshError as error:
         state[row] = _FAILED
         return f"{asset or seed}: {error}"
     for name, array in arrays.items():

@@ -20,29 +20,28 @@ from instantmesh.lrm.instantmesh import InstantMesh
 from instantmesh.lrm.triplane import LRM_PLANE_AXES, sample_planes
 from instantmesh.structures import Cameras
 from instantmesh.training.config import StageConfig
-from instantmesh.training.embedded.dataset import GeometryDataset
+from instantmesh.training.embedded.dataset import DatasetConfig, GeometryDataset
 from instantmesh.training.embedded.photo_frame import IDENTITY_FRAME, into_frames, turn_about_up
 from instantmesh.training.export import export_reconstruction
 from instantmesh.training.losses import sdf_loss, slope_loss
 from instantmesh.training.multiview_batches import on_white
-from instantmesh.training.preview import reconstruction_pictures
+from instantmesh.training.preview import reconstruction_images
 from instantmesh.training.stage import Batch, BatchSource, Stage, StageKind, object_numbers
-from instantmesh.training.transfer import start_surface
+from instantmesh.training.transfer import start_from
 
 
 class GeometryConfig(StageConfig):
     """The geometry warm-up, `configs/train/tiny-geometry.yaml`.
 
     Attributes:
-        data: folder of `data.dataset`.
         start: a checkpoint, model folder or run to start from; random weights where it is left out. A smaller model is
             grown (`transfer.grown`).
         photo_probability: how often a batch shows one photo of every object, under the constant camera that stands
-            for an unknown one (`data.photo_frame`), in place of the six views.
+            for an unknown one (`photo_frame`), in place of the six views.
     """
 
     model: InstantMeshConfig
-    data: str
+    data: DatasetConfig
     start: str | None = None
     sdf_weight: float = 5.0
     color_weight: float = 2.0
@@ -59,8 +58,8 @@ class GeometryBatch(Batch):
     """Views of b objects and samples of their geometry.
 
     Attributes:
-        rows: of the data set. frames: in which its samples and pictures are put, see `data.photo_frame`.
-        cameras: camera vectors, with noise. The others are as in `data.dataset`.
+        rows: of the data set. frames: in which its samples and images are put, see `photo_frame`.
+        cameras: camera vectors, with noise. The others are as in `dataset`.
     """
 
     rows: Int[Tensor, " b"]
@@ -86,11 +85,11 @@ class GeometrySource:
         data, config = self._data, self._config
         rows = np.sort(object_numbers(samples, len(data), config.loop.seed))
         if rng.random() < config.photo_probability:
-            pictures, vectors, frames = self._photos(rows, rng)
+            images, vectors, frames = self._photos(rows, rng)
         else:
-            pictures, vectors, frames = self._six_views(rows, rng)
+            images, vectors, frames = self._six_views(rows, rng)
         noise = torch.from_numpy(rng.uniform(-1, 1, vectors.shape).astype(np.float32)) * config.camera_noise
-        scale = frames[:, 4:]
+        scale, known = frames[:, 4:], data.samples
 
         def floats(array: np.ndarray, divisor: float = 1.0) -> Tensor:
             return torch.from_numpy(array[rows].astype(np.float32)) / divisor
@@ -98,14 +97,14 @@ class GeometrySource:
         return GeometryBatch(
             torch.from_numpy(rows),
             frames,
-            on_white(torch.from_numpy(pictures))[0],
+            on_white(torch.from_numpy(images))[0],
             vectors + noise,
-            into_frames(floats(data.points), frames),
-            floats(data.distances) * scale,
-            into_frames(floats(data.surface_points), frames),
-            floats(data.surface_distances) * scale,
-            floats(data.surface_colors, 255.0),
-            turn_about_up(floats(data.surface_normals, 127.0), frames[:, 0]),
+            into_frames(floats(known.points), frames),
+            floats(known.distances) * scale,
+            into_frames(floats(known.surface_points), frames),
+            floats(known.surface_distances) * scale,
+            floats(known.surface_colors, 255.0),
+            turn_about_up(floats(known.surface_normals, 127.0), frames[:, 0]),
         )
 
     def _photos(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Tensor, Tensor]:
@@ -115,7 +114,7 @@ class GeometrySource:
         place = np.where(query == 0, 0, 6 + query)  # the six views stand between the first and the others
         vector = camera_vector(photo_camera())
         frames = torch.from_numpy(data.query_frames[rows, query])
-        return data.pictures[rows, place][:, None], vector.repeat(len(rows), 1, 1), frames
+        return data.images[rows, place][:, None], vector.repeat(len(rows), 1, 1), frames
 
     def _six_views(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Tensor, Tensor]:
         """The six views (b, v, s, s, 4), of which some are left out now and then, camera vectors and frames."""
@@ -127,7 +126,7 @@ class GeometrySource:
         vectors = rotated_camera_vectors(six_view_cameras()[torch.from_numpy(views)], angle)
         frames = torch.tensor(IDENTITY_FRAME).repeat(len(rows), 1)
         frames[:, 0] = angle
-        return self._data.pictures[rows][:, 1 + views], vectors, frames
+        return self._data.images[rows][:, 1 + views], vectors, frames
 
 
 def _draw_angles(n: int, free_probability: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -152,14 +151,14 @@ class GeometryStage(Stage[GeometryBatch]):
         self.config = config
         self.model = InstantMesh(config.model)
         if config.start is not None:
-            start_surface(self.model, config.start)
+            start_from(self.model, config.start)
 
     def forward(self, batch: GeometryBatch) -> dict[str, Tensor]:
         assert isinstance(self.model.head, SurfaceHead)
         return point_losses(self.model.head, self.model(batch.images, batch.cameras), batch, self.config)
 
-    def pictures(self, batch: GeometryBatch) -> dict[str, Tensor]:
-        return reconstruction_pictures(self.model, batch.images[0], batch.cameras[0])
+    def preview(self, batch: GeometryBatch) -> dict[str, Tensor]:
+        return reconstruction_images(self.model, batch.images[0], batch.cameras[0])
 
     def export(self, folder: Path) -> None:
         export_reconstruction(self.model, folder)
@@ -190,7 +189,7 @@ def point_losses(
 
 
 def _build(config: GeometryConfig) -> tuple[Stage, BatchSource]:
-    return GeometryStage(config), GeometrySource(GeometryDataset.open(config.data), config)
+    return GeometryStage(config), GeometrySource(GeometryDataset.open(config.data.folder), config)
 
 
 KIND = StageKind(GeometryConfig, _build)

@@ -6,26 +6,26 @@ import torch
 from diffusers import AutoencoderKL
 
 from instantmesh.errors import MissingFileError
-from instantmesh.training.embedded.dataset import GeometryDataset
+from instantmesh.training.embedded.dataset import DatasetConfig, GeometryDataset
 from instantmesh.training.embedded.small_networks import SmallModelConfig, small_networks, small_pipeline
-from instantmesh.training.multiview_batches import MultiviewSource, views_of_pictures
+from instantmesh.training.multiview_batches import MultiviewSource, views_of_images
 from instantmesh.training.stage import BatchSource, Stage, StageKind
-from instantmesh.training.stages.diffusion import PaintingConfig, PaintingStage
+from instantmesh.training.stages.diffusion import DenoisingConfig, DenoisingStage
 
 
-class MultiviewConfig(PaintingConfig):
+class MultiviewConfig(DenoisingConfig):
     """`configs/train/tiny-multiview.yaml`.
 
     Attributes:
-        data: folder of `data.dataset`. vae: folder of the trained VAE.
+        vae: folder of the trained VAE.
     """
 
     model: SmallModelConfig
-    data: str
+    data: DatasetConfig
     vae: str
 
 
-class SmallPaintingStage(PaintingStage):
+class MultiviewStage(DenoisingStage):
     """Small networks, all of them trained."""
 
     def __init__(self, config: MultiviewConfig) -> None:
@@ -45,9 +45,9 @@ class SmallPaintingStage(PaintingStage):
 
 
 def _build(config: MultiviewConfig) -> tuple[Stage, BatchSource]:
-    data = GeometryDataset.open(config.data)
-    return SmallPaintingStage(config), MultiviewSource(
-        views_of_pictures(data.pictures[:, :7]),
+    data = GeometryDataset.open(config.data.folder)
+    return MultiviewStage(config), MultiviewSource(
+        views_of_images(data.images[:, :7]),
         len(data),
         config.loop.seed,
         config.condition_size_px,

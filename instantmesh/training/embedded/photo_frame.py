@@ -33,7 +33,7 @@ def photo_frame(vertices: NDArray[np.floating], azimuth: float) -> NDArray[np.fl
     centre, scale = (turned.min(0) + turned.max(0)) / 2, 1.0
     for _ in range(_ITERATIONS):
         local = (scale * (turned - centre) - position) @ rotation
-        plane = focal * local[:, :2] / -local[:, 2:]  # x right, y up, the picture's side is 1
+        plane = focal * local[:, :2] / -local[:, 2:]  # x right, y up, the image's side is 1
         low, high = plane.min(0), plane.max(0)
         shift = rotation[:, :2] @ ((low + high) / 2) * np.linalg.norm(position) / focal
         shift[0] = 0.0  # depth stays

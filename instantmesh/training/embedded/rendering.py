@@ -29,6 +29,7 @@ from instantmesh.training.embedded.geometry import (
     point_losses,
 )
 from instantmesh.training.perceptual import perceptual_loss
+from instantmesh.training.reconstruction_batches import TargetViews
 from instantmesh.training.stage import BatchSource, Stage, StageKind
 from instantmesh.training.stages.mesh import SURFACE_LOSSES, SurfaceLossConfig, surface_losses
 
@@ -38,68 +39,47 @@ class RenderingConfig(GeometryConfig, SurfaceLossConfig):
 
     Attributes:
         rendered_objects: of every process's share of a batch.
-        views, picture_size_px, fov_deg: of the true pictures, from random sides.
+        views, target_size_px, fov_deg: of the true images, from random sides.
     """
 
     rendered_objects: PositiveInt = 2
     views: PositiveInt = 2
-    picture_size_px: PositiveInt = 64
+    target_size_px: PositiveInt = 64
     fov_deg: PositiveFloat = 30.0
 
 
 @dataclass(frozen=True, eq=False)
 class RenderingBatch(GeometryBatch):
-    """A geometry batch with t true pictures of r of its objects.
+    """A geometry batch in which r objects are rendered, too.
 
     Attributes:
-        rendered: which of the batch's objects. The pictures are as in `data.views.ObjectViews`.
+        rendered: their places in the batch. targets: what their renderings are compared with.
     """
 
     rendered: Int[Tensor, " r"]
-    true_images: Float[Tensor, "r t 3 s s"]
-    true_mask: Float[Tensor, "r t 1 s s"]
-    true_depth: Float[Tensor, "r t 1 s s"]
-    true_normal: Float[Tensor, "r t 3 s s"]
-    camera_to_world: Float[Tensor, "r t 4 4"]
-    intrinsics: Float[Tensor, "r t 3 3"]
-
-    def truth(self, index: int) -> ObjectViews:
-        """The true pictures of the index-th rendered object."""
-        cameras = Cameras(self.camera_to_world[index], self.intrinsics[index])
-        return ObjectViews(
-            self.true_images[index], self.true_mask[index], self.true_depth[index], self.true_normal[index], cameras
-        )
+    targets: TargetViews
 
 
 class RenderingSource:
-    """Batches of a data set with exact geometry; true pictures are cast as they are needed."""
+    """Batches of a data set with exact geometry; true images are cast as they are needed."""
 
     def __init__(self, data: GeometryDataset, config: RenderingConfig) -> None:
         self._data, self._points, self._config = data, GeometrySource(data, config), config
 
     def batch(self, samples: NDArray[np.int64], rng: np.random.Generator) -> RenderingBatch:
-        """As in `GeometrySource`, with pictures from random sides of some objects."""
+        """As in `GeometrySource`, with images from random sides of some objects."""
         points = self._points.batch(samples, rng)
         count = min(self._config.rendered_objects, len(samples))
         rendered = np.sort(rng.choice(len(samples), count, replace=False))
-        truths = [self._pictures(int(points.rows[i]), points.frames[i], rng) for i in rendered]
-        return RenderingBatch(
-            **vars(points),
-            rendered=torch.from_numpy(rendered),
-            true_images=torch.stack([truth.images for truth in truths]),
-            true_mask=torch.stack([truth.mask for truth in truths]),
-            true_depth=torch.stack([truth.depth for truth in truths]),
-            true_normal=torch.stack([truth.normal for truth in truths]),
-            camera_to_world=torch.stack([truth.cameras.camera_to_world for truth in truths]),
-            intrinsics=torch.stack([truth.cameras.intrinsics for truth in truths]),
-        )
+        targets = [self._targets(int(points.rows[i]), points.frames[i], rng) for i in rendered]
+        return RenderingBatch(**vars(points), rendered=torch.from_numpy(rendered), targets=TargetViews.stack(targets))
 
-    def _pictures(self, row: int, frame: Float[Tensor, " 5"], rng: np.random.Generator) -> ObjectViews:
+    def _targets(self, row: int, frame: Float[Tensor, " 5"], rng: np.random.Generator) -> ObjectViews:
         config = self._config
         azimuth, elevation = rng.uniform(0, 360, config.views), rng.uniform(-30, 60, config.views)
         cameras = spherical_cameras(azimuth.tolist(), elevation.tolist(), radius=4.0, fov_deg=config.fov_deg)
         surface, two_sided = self._data.surface(row)
-        return _in_frame(ObjectRenderer(surface, two_sided).views(cameras, config.picture_size_px), frame)
+        return _in_frame(ObjectRenderer(surface, two_sided).views(cameras, config.target_size_px), frame)
 
 
 class RenderingStage(GeometryStage):
@@ -117,12 +97,12 @@ class RenderingStage(GeometryStage):
         planes = self.model(batch.images, batch.cameras)
         losses = point_losses(self.model.head, planes, batch, self.config)
         for k, index in enumerate(batch.rendered.tolist()):
-            for name, loss in self._object_losses(planes[index], batch.truth(k)).items():
+            for name, loss in self._object_losses(planes[index], batch.targets[k]).items():
                 losses[f"surface_{name}"] = losses.get(f"surface_{name}", 0) + loss / len(batch.rendered)
         return losses
 
     def _object_losses(self, planes: Float[Tensor, "3 c h w"], truth: ObjectViews) -> dict[str, Tensor]:
-        """Losses of one object's pictures; zeros while its surface is still empty, for it has point losses."""
+        """Losses of one object's images; zeros while its surface is still empty, for it has point losses."""
         field = self.model.field(planes)
         assert isinstance(field, SurfaceField)
         model = self.config.model
@@ -147,7 +127,7 @@ def _in_frame(truth: ObjectViews, frame: Float[Tensor, " 5"]) -> ObjectViews:
 
 
 def _build(config: RenderingConfig) -> tuple[Stage, BatchSource]:
-    return RenderingStage(config), RenderingSource(GeometryDataset.open(config.data), config)
+    return RenderingStage(config), RenderingSource(GeometryDataset.open(config.data.folder), config)
 
 
 KIND = StageKind(RenderingConfig, _build)

@@ -10,7 +10,8 @@ from instantmesh.data.procedural.unions import Array, ProceduralObject
 
 @dataclass(frozen=True)
 class GeometrySamples:
-    """Points with exact signed distances; the surface's also with colours and normals.
+    """Points with exact signed distances; the surface's also with colours and normals. Of an object, or, with one more
+    axis in front, of many.
 
     Attributes:
         points: (p, 3) float16. distances: (p,) float16, negative inside, of the rounded points.

@@ -19,7 +19,7 @@ from instantmesh.config import StrictModel
 from instantmesh.multiview.latent_space import PICTURE_MEAN, PICTURE_STD
 from instantmesh.multiview.pretrained import picture_processor
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
-from instantmesh.training.multiview_networks import CLIP_MEAN, CLIP_STD, SCHEDULE, PaintingNetworks
+from instantmesh.training.multiview_networks import CLIP_MEAN, CLIP_STD, SCHEDULE, MultiviewNetworks
 
 EMPTY_PROMPT_START = (1, 2)  # start and end of text; the rest is padding, 0
 
@@ -37,7 +37,7 @@ class SmallModelConfig(StrictModel):
     prompt_tokens: int = 16
 
 
-def small_networks(config: SmallModelConfig) -> PaintingNetworks:
+def small_networks(config: SmallModelConfig) -> MultiviewNetworks:
     """New networks of the kinds of Zero123++, with few parameters."""
     levels, channels = len(config.block_out_channels), config.embedding_channels
     heads = tuple(c // config.head_channels for c in config.block_out_channels)
@@ -81,12 +81,12 @@ def small_networks(config: SmallModelConfig) -> PaintingNetworks:
         )
     )
     prompt = [*EMPTY_PROMPT_START] + [0] * (config.prompt_tokens - 2)
-    return PaintingNetworks(
+    return MultiviewNetworks(
         unet, vision_encoder, text_encoder, torch.tensor([prompt]), torch.linspace(0, 1, config.prompt_tokens)
     )
 
 
-def small_pipeline(model: PaintingNetworks, vae: AutoencoderKL, config: SmallModelConfig) -> Zero123PlusPipeline:
+def small_pipeline(model: MultiviewNetworks, vae: AutoencoderKL, config: SmallModelConfig) -> Zero123PlusPipeline:
     """The trained networks as a pipeline that samples and saves itself."""
     return Zero123PlusPipeline(
         vae=vae,

@@ -1,7 +1,7 @@
-"""A small VAE for the multiview model, on pictures of procedural objects.
+"""A small VAE for the multiview model, on images of procedural objects.
 
-Afterwards its latents are standardised by rewriting two 1 x 1 convolutions, so that what the UNet paints has zero mean
-and unit variance on the objects with the same constants as the real model (`multiview.latent_space`).
+Afterwards its latents are standardised by rewriting two 1 x 1 convolutions, so that what the UNet denoises has zero
+mean and unit variance on the objects with the same constants as the real model (`multiview.latent_space`).
 """
 
 from dataclasses import dataclass
@@ -24,24 +24,20 @@ from instantmesh.multiview.latent_space import (
     posterior,
 )
 from instantmesh.training.config import StageConfig
-from instantmesh.training.embedded.dataset import GeometryDataset
-from instantmesh.training.multiview_batches import FACTOR, Pictures, foreground_latents, on_white, tile_six
+from instantmesh.training.embedded.dataset import DatasetConfig, GeometryDataset
+from instantmesh.training.multiview_batches import FACTOR, SevenImages, foreground_latents, on_white, tile_six
 from instantmesh.training.stage import Batch, BatchSource, Stage, StageKind, object_numbers
 
 ANCHOR_SCALE = 4.0
 HUE_GAIN = 3.0
-"""Of the first layer's initial weights: a tenth of the pictures' variance is hue, too little to be found early."""
+"""Of the first layer's initial weights: a tenth of the images' variance is hue, too little to be found early."""
 _MOMENT_OBJECTS = 512
 
 
 class VaeConfig(StageConfig):
-    """`configs/train/tiny-vae.yaml`.
+    """`configs/train/tiny-vae.yaml`."""
 
-    Attributes:
-        data: folder of `data.dataset`.
-    """
-
-    data: str
+    data: DatasetConfig
     block_out_channels: tuple[int, int, int, int] = (16, 32, 64, 128)
     latent_channels: int = 4
     colored_background_probability: float = 0.5
@@ -54,61 +50,61 @@ class VaeConfig(StageConfig):
 
 @dataclass(frozen=True, eq=False)
 class VaeBatch(Batch):
-    """Pictures of b objects, on white or on a colour, and of 3 b query views: about as many pixels of each."""
+    """Images of b objects, on white or on a colour, and of 3 b query views: about as many pixels of each."""
 
-    painted: Float[Tensor, "b 3 height width"]
-    painted_mask: Float[Tensor, "b 1 height width"]
+    tiled_views: Float[Tensor, "b 3 height width"]
+    tiled_mask: Float[Tensor, "b 1 height width"]
     query: Float[Tensor, "q 3 s s"]
     query_mask: Float[Tensor, "q 1 s s"]
 
 
 class VaeSource:
-    """Draws batches out of pictures."""
+    """Draws batches out of images."""
 
-    def __init__(self, pictures: Pictures, config: VaeConfig) -> None:
-        self._pictures, self._config = pictures, config
+    def __init__(self, images: SevenImages, config: VaeConfig) -> None:
+        self._images, self._config = images, config
 
     def batch(self, samples: NDArray[np.int64], rng: np.random.Generator) -> VaeBatch:
-        """3 x 2 pictures of the samples' objects, and query views of three times as many objects."""
+        """3 x 2 images of the samples' objects, and query views of three times as many objects."""
         b = len(samples)
         others = (3 * samples[:, None] + np.arange(3)).ravel()
-        rows = object_numbers(others, len(self._pictures), self._config.loop.seed)
-        pictures, mask = on_white(torch.from_numpy(self._pictures[rows]))
-        pictures = pictures - (1 - mask) * _colored_backgrounds(len(rows), self._config, rng)
-        return VaeBatch(tile_six(pictures[:b, 1:]), tile_six(mask[:b, 1:]), pictures[:, 0], mask[:, 0])
+        rows = object_numbers(others, len(self._images), self._config.loop.seed)
+        images, mask = on_white(torch.from_numpy(self._images[rows]))
+        images = images - (1 - mask) * _colored_backgrounds(len(rows), self._config, rng)
+        return VaeBatch(tile_six(images[:b, 1:]), tile_six(mask[:b, 1:]), images[:, 0], mask[:, 0])
 
 
 class VaeStage(Stage[VaeBatch]):
     """A small VAE and its losses.
 
     Args:
-        moment_pictures: by which its latents are standardised in the end.
+        moment_images: by which its latents are standardised in the end.
     """
 
-    def __init__(self, config: VaeConfig, moment_pictures: Pictures) -> None:
+    def __init__(self, config: VaeConfig, moment_images: SevenImages) -> None:
         super().__init__()
-        self.config, self._moment_pictures = config, moment_pictures
+        self.config, self._moment_images = config, moment_images
         self.vae = small_vae(config.block_out_channels, config.latent_channels)
 
     def forward(self, batch: VaeBatch) -> dict[str, Tensor]:
-        painted = vae_losses(self.vae, batch.painted, batch.painted_mask, self.config)
+        tiled = vae_losses(self.vae, batch.tiled_views, batch.tiled_mask, self.config)
         query = vae_losses(self.vae, batch.query, batch.query_mask, self.config)
-        return {name: (painted[name] + query[name]) / 2 for name in painted}
+        return {name: (tiled[name] + query[name]) / 2 for name in tiled}
 
-    def pictures(self, batch: VaeBatch) -> dict[str, Tensor]:
-        """A 3 x 2 picture and what is left of it."""
-        coded = decode_raw(self.vae, posterior(self.vae, batch.painted[:1]).mode())
-        return {"target": batch.painted[0], "decoded": coded[0]}
+    def preview(self, batch: VaeBatch) -> dict[str, Tensor]:
+        """A 3 x 2 image and what is left of it."""
+        coded = decode_raw(self.vae, posterior(self.vae, batch.tiled_views[:1]).mode())
+        return {"target": batch.tiled_views[0], "decoded": coded[0]}
 
     def export(self, folder: Path) -> None:
         """A diffusers folder, `vae/` (float32), its latents standardised."""
         self.vae.eval()
-        standardise_latents(self.vae, self._moment_pictures)
+        standardise_latents(self.vae, self._moment_images)
         self.vae.save_pretrained(folder / "vae")
 
 
 def small_vae(block_out_channels: tuple[int, ...], latent_channels: int = 4) -> AutoencoderKL:
-    """A VAE of the real model's kind (factor 8), without its attention over whole pictures."""
+    """A VAE of the real model's kind (factor 8), without its attention over whole images."""
     levels = len(block_out_channels)
     vae = AutoencoderKL(
         block_out_channels=block_out_channels,  # pyright: ignore[reportArgumentType]
@@ -116,7 +112,7 @@ def small_vae(block_out_channels: tuple[int, ...], latent_channels: int = 4) -> 
         up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
         layers_per_block=1,
         latent_channels=latent_channels,
-        norm_num_groups=1,  # groups of two channels normalise a picture's hue away
+        norm_num_groups=1,  # groups of two channels normalise an image's hue away
         mid_block_add_attention=False,
     )
     with torch.no_grad():
@@ -128,11 +124,11 @@ def small_vae(block_out_channels: tuple[int, ...], latent_channels: int = 4) -> 
 
 def vae_losses(
     vae: AutoencoderKL,
-    pictures: Float[Tensor, "b 3 h w"],
+    images: Float[Tensor, "b 3 h w"],
     mask: Float[Tensor, "b 1 h w"],
     config: VaeConfig,
 ) -> dict[str, Tensor]:
-    """Weighted losses: L1 and L1 of picture gradients, the background counting less, squared error of hues (what is
+    """Weighted losses: L1 and L1 of image gradients, the background counting less, squared error of hues (what is
     left of a colour without its grey, as 4 x 4 means), an anchor of three latent channels at mean colours, and KL to
     the unit normal.
 
@@ -141,12 +137,12 @@ def vae_losses(
     near = max_pool2d(mask, 9, stride=1, padding=4)
     weight = config.background_weight + (1 - config.background_weight) * (near > 0).float()
     weight = weight / weight.mean()
-    code = posterior(vae, pictures)
+    code = posterior(vae, images)
     latents = code.mean + code.std * torch.randn_like(code.mean)
-    error = (decode_raw(vae, latents) - pictures) / PICTURE_STD
+    error = (decode_raw(vae, latents) - images) / PICTURE_STD
     slope = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
     hue = error - error.mean(1, keepdim=True)
-    mean_color = ANCHOR_SCALE * (avg_pool2d(pictures, FACTOR) - PICTURE_MEAN) / PICTURE_STD
+    mean_color = ANCHOR_SCALE * (avg_pool2d(images, FACTOR) - PICTURE_MEAN) / PICTURE_STD
     kl = 0.5 * (code.mean.square() + code.var - 1 - code.logvar).mean()
     return {
         "l1": (error.abs() * weight).mean(),
@@ -159,21 +155,21 @@ def vae_losses(
 
 def _colored_backgrounds(n: int, config: VaeConfig, rng: np.random.Generator) -> Float[Tensor, "n 1 3 1 1"]:
     """What to take from white backgrounds: for some objects a random colour. On white alone hue is a tenth of the
-    pictures' variance, and is found long after everything else."""
+    images' variance, and is found long after everything else."""
     colored = rng.random((n, 1)) < config.colored_background_probability
     return torch.from_numpy(colored * rng.random((n, 3))).float()[:, None, :, None, None]
 
 
 @torch.no_grad()
-def standardise_latents(vae: AutoencoderKL, data: Pictures) -> None:
-    """Rewrite the 1 x 1 convolutions around the latents so that painted latents on objects have mean 0, variance 1.
+def standardise_latents(vae: AutoencoderKL, data: SevenImages) -> None:
+    """Rewrite the 1 x 1 convolutions around the latents so that multiview latents on objects have mean 0, variance 1.
 
-    Pictures decode to what they did before; `scaling_factor` keeps the real model's value.
+    Images decode to what they did before; `scaling_factor` keeps the real model's value.
     """
     latents, weights = [], []
     for start in range(0, min(len(data), _MOMENT_OBJECTS), 8):
-        pictures, mask = on_white(torch.from_numpy(np.array(data[start : start + 8, 1:])))
-        latents.append(posterior(vae, tile_six(pictures).to(vae.device)).mode().cpu())
+        images, mask = on_white(torch.from_numpy(np.array(data[start : start + 8, 1:])))
+        latents.append(posterior(vae, tile_six(images).to(vae.device)).mode().cpu())
         weights.append(foreground_latents(tile_six(mask)))
     z, weight = torch.cat(latents), torch.cat(weights)
     mean = (z * weight).sum((0, 2, 3)) / weight.sum()
@@ -200,8 +196,8 @@ def _rescale_latents(vae: AutoencoderKL, scale: Float[Tensor, " c"], shift: Floa
 
 
 def _build(config: VaeConfig) -> tuple[Stage, BatchSource]:
-    pictures = GeometryDataset.open(config.data).pictures[:, :7]
-    return VaeStage(config, pictures[:_MOMENT_OBJECTS]), VaeSource(pictures, config)
+    images = GeometryDataset.open(config.data.folder).images[:, :7]
+    return VaeStage(config, images[:_MOMENT_OBJECTS]), VaeSource(images, config)
 
 
 KIND = StageKind(VaeConfig, _build)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.data.assets import TexturedModel
+from instantmesh.data.assets import TexturedAsset
 from instantmesh.data.procedural.unions import Texture, random_light, random_palette, random_texture
 
 Array = NDArray[np.floating]
@@ -26,7 +26,7 @@ class VariedAsset:
     - flat-coloured assets get a procedural pattern in a quarter of the cases.
     """
 
-    def __init__(self, model: TexturedModel, seed: int) -> None:
+    def __init__(self, model: TexturedAsset, seed: int) -> None:
         rng = np.random.default_rng([seed, 2])
         angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.0)
         used = model.vertices[model.faces.ravel()]
@@ -57,7 +57,7 @@ class VariedAsset:
         return self._model.source
 
     def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
-        """Colours (p, 3), sRGB in [0, 1], and unit normals (p, 3), as `TexturedModel.shade` gives them, varied."""
+        """Colours (p, 3), sRGB in [0, 1], and unit normals (p, 3), as `TexturedAsset.shade` gives them, varied."""
         colors, normals = self._model.shade(points, face, barycentric)
         colors = (colors @ self._recolor.T).clip(0, 1) ** self._gamma
         if self._pattern is not None:
