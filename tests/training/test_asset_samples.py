@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import trimesh
+from typer.testing import CliRunner
 
+from instantmesh import cli
 from instantmesh.cameras import photo_camera, project
 from instantmesh.data.assets import load_asset
+from instantmesh.errors import InputError
 from instantmesh.training.embedded.asset_samples import SHEET_HALF_THICKNESS, AssetDistance, asset_samples
+from instantmesh.training.embedded.dataset import GeometryDataset
 from instantmesh.training.embedded.photo_frame import photo_frame
 from instantmesh.training.embedded.varied_asset import VariedAsset
 
@@ -73,6 +77,24 @@ def test_samples_lie_on_the_surface_and_normals_point_out(asset):
     assert np.abs(distance(points)).max() < 2e-3
     assert distance(points + 0.05 * normals) == pytest.approx(np.full(256, 0.05), abs=0.01)
     assert samples.distances.astype(np.float64) == pytest.approx(distance(samples.points.astype(np.float64)), abs=2e-3)
+
+
+def test_an_asset_with_hardly_any_outer_surface_is_an_input_error(tmp_path):
+    hidden = trimesh.creation.icosphere(subdivisions=6, radius=0.5)  # nearly all faces, inside a box
+    trimesh.util.concatenate([trimesh.creation.box((1.2, 1.2, 1.2)), hidden]).export(tmp_path / "hidden.ply")
+    asset = VariedAsset(load_asset(tmp_path / "hidden.ply"), seed=0)
+    with pytest.raises(InputError, match=r"hidden\.ply: only \d+ of 320 points lie on an outer surface"):
+        asset_samples(asset, np.random.default_rng(0), near=64, uniform=64, surface=256)
+
+
+def test_assets_that_fail_are_counted_and_left_out(tmp_path):
+    (tmp_path / "broken.ply").write_text("no mesh")
+    (tmp_path / "assets.txt").write_text("broken.ply\n")
+    command = ["data", "procedural", str(tmp_path / "data"), "--objects", "1", "--size-px", "16", "--workers", "1"]
+    result = CliRunner().invoke(cli.app, [*command, "--assets", str(tmp_path / "assets.txt"), "--variations", "2"])
+    assert result.exit_code == 0, result.output
+    assert f"2 objects failed; {tmp_path / 'data' / 'failures.txt'} says why" in result.output
+    assert len(GeometryDataset.open(tmp_path / "data")) == 1
 
 
 def test_variations_follow_from_the_seed_and_stay_in_the_unit_ball(asset):

@@ -21,9 +21,7 @@ from instantmesh.data.procedural.unions import (
     random_object,
 )
 
-THIN_PARTS_SEED = (
-    500_000_000  # objects of this seed and above have thin parts; so have `HELD_OUT_SEED` + this and above
-)
+THIN_PARTS_SEED = 500_000_000  # objects from this seed on have thin parts, and those from `HELD_OUT_SEED` + this on
 
 
 def object_of_seed(seed: int) -> ProceduralObject:
