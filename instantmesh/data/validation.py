@@ -53,7 +53,7 @@ class ObjectReport:
 
 
 @dataclass(frozen=True)
-class Report:
+class ValidationReport:
     """A data set: objects, the views and size that most have, and what is wrong, sorted by name."""
 
     objects: int
@@ -75,7 +75,7 @@ def open_for_checking(root: Path) -> StoredObjects:
     return ObjectFolder(root, sorted(path.name for path in root.glob("[!.]*/")))
 
 
-def check(root: Path, workers: int) -> Report:
+def check(root: Path, workers: int) -> ValidationReport:
     """Check every object of a data set, in processes.
 
     Raises:
@@ -90,11 +90,11 @@ def check(root: Path, workers: int) -> Report:
     reports.sort(key=lambda report: report.name)
     readable = [report for report in reports if report.size_px]
     if not readable:
-        return Report(len(reports), 0, 0, [finding for report in reports for finding in report.findings])
+        return ValidationReport(len(reports), 0, 0, [finding for report in reports for finding in report.findings])
     view_count = Counter(report.view_count for report in readable).most_common(1)[0][0]
     size_px = Counter(report.size_px for report in readable).most_common(1)[0][0]
     findings = [finding for report in reports for finding in _compare(report, view_count, size_px)]
-    return Report(len(reports), view_count, size_px, findings)
+    return ValidationReport(len(reports), view_count, size_px, findings)
 
 
 def check_object(source: StoredObjects, index: int) -> ObjectReport:

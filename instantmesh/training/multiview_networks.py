@@ -63,7 +63,7 @@ class MultiviewNetworks(nn.Module):
 
         Args:
             clip_pixels: query views in [0, 1], at the vision encoder's size.
-            noised_condition: their latents, or what stands for none, with noise of the same timestep.
+            noised_condition: their latents, or those of a dropped condition, with noise of the same timestep.
             conditioned: False where the prompt is the empty one alone.
         """
         mean, std = (clip_pixels.new_tensor(x)[:, None, None] for x in (CLIP_MEAN, CLIP_STD))

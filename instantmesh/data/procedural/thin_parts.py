@@ -13,8 +13,8 @@ import numpy as np
 from instantmesh.data.procedural.thin_shapes import PartKit, Point, turned
 from instantmesh.data.procedural.unions import (
     HELD_OUT_SEED,
-    Part,
     ProceduralObject,
+    UnionPart,
     mirrored,
     normalised,
     random_light,
@@ -44,7 +44,7 @@ def thin_parts_object(seed: int) -> ProceduralObject:
     return ProceduralObject(tuple(normalised(parts, radius=rng.uniform(0.85, 1.0))), light, shade)
 
 
-def _quadruped(kit: PartKit) -> list[Part]:
+def _quadruped(kit: PartKit) -> list[UnionPart]:
     """Four legs under a long body, a neck and a head; ears, horns, a tail."""
     length, width, height = 1.0, kit.uniform(0.24, 0.6), kit.uniform(0.25, 0.6)
     legs = kit.uniform(0.3, 1.2)
@@ -61,14 +61,14 @@ def _quadruped(kit: PartKit) -> list[Part]:
 
 def _pair_of_legs(
     kit: PartKit, x: float, apart: float, top: float, bottom: float, thick: float, stride: float
-) -> list[Part]:
+) -> list[UnionPart]:
     """Two legs at y = +-`apart`: straight, tapered, with knees or feet, mirrored or in stride."""
     taper, knee = kit.uniform(0.4, 1.05), kit.uniform(-0.15, 0.15) * kit.chance(0.4)
     spread, has_feet, boxes = kit.uniform(-0.05, 0.12), kit.chance(0.45), kit.chance(0.15)
     lean = kit.uniform(-0.5, 0.5) * stride
     swing = stride * kit.uniform(-1.0, 1.0) * kit.chance(0.3)
 
-    def leg(sign: int) -> list[Part]:
+    def leg(sign: int) -> list[UnionPart]:
         foot = (x + lean + sign * swing, sign * (apart + spread), bottom + thick * taper)
         middle = (x + knee + (lean + sign * swing) / 2, sign * (apart + spread / 2), (top + foot[2]) / 2)
         hip = (x, sign * apart, top)
@@ -88,7 +88,7 @@ def _pair_of_legs(
     return left + (_same_colors(leg(-1), left) if swing else [mirrored(part) for part in left])
 
 
-def _neck_and_head(kit: PartKit, base: Point, size: float) -> list[Part]:
+def _neck_and_head(kit: PartKit, base: Point, size: float) -> list[UnionPart]:
     """A head in front of and above the base, on a neck; a muzzle, ears, horns."""
     reach, rise = kit.uniform(0.1, 0.5), kit.uniform(0.0, 0.8)
     head = (base[0] + reach, 0.0, base[2] + rise + size * 0.5)
@@ -103,9 +103,9 @@ def _neck_and_head(kit: PartKit, base: Point, size: float) -> list[Part]:
     return parts + _ears(kit, head, size)
 
 
-def _ears(kit: PartKit, head: Point, size: float) -> list[Part]:
+def _ears(kit: PartKit, head: Point, size: float) -> list[UnionPart]:
     """Pairs of discs, cones or capsules on the sides and the top of a head."""
-    parts: list[Part] = []
+    parts: list[UnionPart] = []
     for _ in range(int(kit.rng.choice([0, 1, 2], p=[0.15, 0.5, 0.35]))):
         side, up = kit.uniform(0.3, 0.8) * size, kit.uniform(0.2, 0.9) * size
         root = (head[0] + kit.uniform(-0.5, 0.2) * size, side, head[2] + up)
@@ -118,7 +118,7 @@ def _ears(kit: PartKit, head: Point, size: float) -> list[Part]:
         )
         shape = kit.rng.integers(3)
         if shape == 0:
-            ear: Part = kit.ellipsoid(tip, (thick, long * 0.6, long * kit.uniform(0.4, 0.7)))
+            ear: UnionPart = kit.ellipsoid(tip, (thick, long * 0.6, long * kit.uniform(0.4, 0.7)))
         elif shape == 1:
             ear = kit.cone(root, tip, thick * 1.5, thick * 0.3)
         else:
@@ -127,7 +127,7 @@ def _ears(kit: PartKit, head: Point, size: float) -> list[Part]:
     return parts
 
 
-def _tail(kit: PartKit, root: Point, thick: float) -> list[Part]:
+def _tail(kit: PartKit, root: Point, thick: float) -> list[UnionPart]:
     if kit.chance(0.35):
         return []
     long, turn = kit.uniform(0.3, 0.9), kit.uniform(-1.2, 1.0)
@@ -136,7 +136,7 @@ def _tail(kit: PartKit, root: Point, thick: float) -> list[Part]:
     return kit.tube([root, middle, tip], thick, thick * kit.uniform(0.4, 1.2))
 
 
-def _biped(kit: PartKit) -> list[Part]:
+def _biped(kit: PartKit) -> list[UnionPart]:
     """Two legs with a gap, a trunk, arms, a head."""
     width, depth, height = kit.uniform(0.25, 0.6), kit.uniform(0.2, 0.55), kit.uniform(0.4, 0.9)
     legs = kit.uniform(0.3, 1.2)
@@ -157,7 +157,7 @@ def _biped(kit: PartKit) -> list[Part]:
     return parts + (_ears(kit, head, size) if kit.chance(0.5) else [])
 
 
-def _arms(kit: PartKit, side: float, shoulder: float, thick: float) -> list[Part]:
+def _arms(kit: PartKit, side: float, shoulder: float, thick: float) -> list[UnionPart]:
     """Out, down or forwards, with elbows and hands."""
     down, forward, long = kit.uniform(-0.7, 1.4), kit.uniform(-0.3, 0.9) * kit.chance(0.5), kit.uniform(0.4, 1.0)
     elbow = (0.0, side + 0.5 * long * np.cos(down) + thick, shoulder - 0.5 * long * np.sin(down))
@@ -173,7 +173,7 @@ def _arms(kit: PartKit, side: float, shoulder: float, thick: float) -> list[Part
     return arm + [mirrored(part) for part in arm]
 
 
-def _vessel(kit: PartKit) -> list[Part]:
+def _vessel(kit: PartKit) -> list[UnionPart]:
     """A pot, jug or cup with handles, spout, knob and foot."""
     height, radius = kit.uniform(0.45, 1.1), kit.uniform(0.5, 0.95)
     z = np.linspace(-1, 1, 11)
@@ -209,7 +209,7 @@ def _vessel(kit: PartKit) -> list[Part]:
     return parts
 
 
-def _handle(kit: PartKit, top: Point, bottom: Point) -> list[Part]:
+def _handle(kit: PartKit, top: Point, bottom: Point) -> list[UnionPart]:
     """A bow in the plane y = 0, between two points of a wall, bulging towards +x."""
     out, thick, squareness = kit.uniform(0.25, 0.75), kit.uniform(0.035, 0.12), kit.uniform(0.4, 1.0)
     angle = np.linspace(0, np.pi, 8)
@@ -223,7 +223,7 @@ def _handle(kit: PartKit, top: Point, bottom: Point) -> list[Part]:
     return kit.tube(path, thick, thick * kit.uniform(0.7, 1.1))
 
 
-def _spout(kit: PartKit, root: Point, height: float) -> list[Part]:
+def _spout(kit: PartKit, root: Point, height: float) -> list[UnionPart]:
     """Towards +x and up, straight or in an S."""
     inside = (root[0] - 0.15, 0.0, root[2])
     tip = (root[0] + kit.uniform(0.35, 1.1), 0.0, height * kit.uniform(0.3, 1.1))
@@ -235,7 +235,7 @@ def _spout(kit: PartKit, root: Point, height: float) -> list[Part]:
     return kit.tube([inside, low, high, tip], thick, thick * kit.uniform(0.3, 0.6))
 
 
-def _furniture(kit: PartKit) -> list[Part]:
+def _furniture(kit: PartKit) -> list[UnionPart]:
     """Tables, stools, chairs with backs, lamps: plates on thin legs."""
     x, y, half = kit.uniform(0.4, 1.0), kit.uniform(0.4, 1.0), kit.uniform(0.03, 0.12)
     legs, thick = kit.uniform(0.5, 1.3), kit.uniform(0.035, 0.12)
@@ -265,7 +265,7 @@ def _furniture(kit: PartKit) -> list[Part]:
     return parts
 
 
-def _head(kit: PartKit) -> list[Part]:
+def _head(kit: PartKit) -> list[UnionPart]:
     """A big head with ears, a nose and a brow, on a neck or a bust; ducks' bills too."""
     size = 0.7
     parts = [kit.mass((0, 0, 0), (size * kit.uniform(0.8, 1.2), size * kit.uniform(0.7, 1.2), size))]
@@ -281,7 +281,7 @@ def _head(kit: PartKit) -> list[Part]:
     return parts
 
 
-def _frame(kit: PartKit) -> list[Part]:
+def _frame(kit: PartKit) -> list[UnionPart]:
     """Rings, wheels and arches with clear holes, upright or lying, on a foot or on legs."""
     thick = kit.uniform(0.05, 0.14)
     parts = [kit.ring((0, 0, 0), kit.uniform(0.5, 0.8), thick, axis=int(kit.rng.integers(3)))]
@@ -302,9 +302,9 @@ def _frame(kit: PartKit) -> list[Part]:
     return parts
 
 
-def _same_colors(parts: list[Part], originals: list[Part]) -> list[Part]:
+def _same_colors(parts: list[UnionPart], originals: list[UnionPart]) -> list[UnionPart]:
     return [replace(part, texture=original.texture) for part, original in zip(parts, originals, strict=True)]
 
 
-_PLANS: tuple[Callable[[PartKit], list[Part]], ...] = (_quadruped, _biped, _vessel, _furniture, _head, _frame)
+_PLANS: tuple[Callable[[PartKit], list[UnionPart]], ...] = (_quadruped, _biped, _vessel, _furniture, _head, _frame)
 _PLAN_SHARES = (0.28, 0.24, 0.22, 0.1, 0.08, 0.08)

@@ -23,7 +23,7 @@ _PART_COUNT_WEIGHTS = (5, 5, 5, 5, 5, 4, 3, 2, 1)  # LRM-Zero, section 3
 
 
 @dataclass(frozen=True)
-class Texture:
+class ColorPattern:
     """Two colours and a pattern that mixes them, as a function of a part's local coordinates."""
 
     pattern: str  # solid, stripes, checker, gradient, spots
@@ -50,7 +50,7 @@ class Texture:
 
 
 @dataclass(frozen=True)
-class Part:
+class UnionPart:
     """One solid: `profile` (m, 2) counter-clockwise, revolved (`half_height` None) or extruded over +-`half_height`.
 
     Local coordinates are world = rotation @ (scale * local) + position.
@@ -61,7 +61,7 @@ class Part:
     scale: Array  # (3,)
     rotation: Array  # (3, 3)
     position: Array  # (3,)
-    texture: Texture
+    texture: ColorPattern
 
     def to_local(self, points: Array) -> Array:
         return (points - self.position) @ self.rotation / self.scale
@@ -101,7 +101,7 @@ class ProceduralObject:
     colour = texture * (1 - shade * (1 - normal . light) / 2).
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[UnionPart, ...]
     light: Array  # (3,) unit, towards the light
     shade: float
 
@@ -253,7 +253,7 @@ def _split(quads: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
-def _random_part(rng: np.random.Generator, palette: Array, upright: bool, size: float, position: Array) -> Part:
+def _random_part(rng: np.random.Generator, palette: Array, upright: bool, size: float, position: Array) -> UnionPart:
     kind = rng.choice(["ellipsoid", "cylinder", "cone", "torus", "cup", "vase", "capsule", "box", "prism", "star"],
                       p=[0.2, 0.1, 0.08, 0.08, 0.07, 0.07, 0.12, 0.18, 0.05, 0.05])  # fmt: skip
     profile, half_height = _profile(rng, str(kind))
@@ -267,13 +267,13 @@ def _random_part(rng: np.random.Generator, palette: Array, upright: bool, size: 
         rotation = np.eye(3)[:, rng.permutation(3)]
         rotation[:, 0] *= np.linalg.det(rotation)
         rotation = rotation_y(rng.normal(0, 0.4) * (rng.random() < 0.4)) @ rotation
-    return Part(
+    return UnionPart(
         profile.astype(np.float32),
         half_height,
         (size * stretch / stretch.max()).astype(np.float32),
         rotation.astype(np.float32),
         np.asarray(position, np.float32),
-        random_texture(rng, palette),
+        random_pattern(rng, palette),
     )
 
 
@@ -319,10 +319,10 @@ def arc(centre: tuple[float, float], radius: float, start_deg: float, end_deg: f
     return arc
 
 
-def random_texture(rng: np.random.Generator, palette: Array) -> Texture:
+def random_pattern(rng: np.random.Generator, palette: Array) -> ColorPattern:
     pattern = rng.choice(["solid", "stripes", "checker", "gradient", "spots"], p=[0.5, 0.13, 0.07, 0.15, 0.15])
     direction = rng.normal(size=3)
-    return Texture(
+    return ColorPattern(
         str(pattern),
         palette[rng.integers(len(palette), size=2)],
         (direction / np.linalg.norm(direction)).astype(np.float32),
@@ -359,7 +359,7 @@ def rotation_y(angle: float) -> NDArray[np.float64]:
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
-def mirrored(part: Part) -> Part:
+def mirrored(part: UnionPart) -> UnionPart:
     """The part reflected in the plane y = 0.
 
     A reflection of the world is a rotation of a solid that is itself reflected in local y; extrusions need their
@@ -367,17 +367,17 @@ def mirrored(part: Part) -> Part:
     """
     flip = np.array([1, -1, 1], np.float32)
     profile = part.profile if part.half_height is None else (part.profile * (1, -1))[::-1].astype(np.float32)
-    return Part(
+    return UnionPart(
         profile, part.half_height, part.scale, flip[:, None] * part.rotation * flip, part.position * flip, part.texture
     )
 
 
-def normalised(parts: list[Part], radius: float) -> list[Part]:
+def normalised(parts: list[UnionPart], radius: float) -> list[UnionPart]:
     """Moved and scaled so that the bounding box is centred and the farthest vertex lies at `radius`."""
     vertices = np.concatenate([part.triangles()[0] for part in parts])
     centre = (vertices.min(0) + vertices.max(0)) / 2
     factor = radius / np.linalg.norm(vertices - centre, axis=1).max()
     return [
-        Part(p.profile, p.half_height, p.scale * factor, p.rotation, (p.position - centre) * factor, p.texture)
+        UnionPart(p.profile, p.half_height, p.scale * factor, p.rotation, (p.position - centre) * factor, p.texture)
         for p in parts
     ]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instantmesh.data.assets import TexturedAsset
-from instantmesh.data.procedural.unions import Texture, random_light, random_palette, random_texture
+from instantmesh.data.procedural.unions import ColorPattern, random_light, random_palette, random_pattern
 
 Array = NDArray[np.floating]
 
@@ -38,7 +38,7 @@ class VariedAsset:
         self._recolor = _color_change(rng) if rng.random() < _HUE_PROBABILITY else np.eye(3)
         self._gamma = float(np.exp(rng.uniform(-0.35, 0.35))) if rng.random() < _HUE_PROBABILITY else 1.0
         self._light = random_light(rng) if rng.random() < _LIGHT_PROBABILITY else None
-        pattern: Texture | None = random_texture(rng, random_palette(rng))
+        pattern: ColorPattern | None = random_pattern(rng, random_palette(rng))
         self._pattern = pattern if rng.random() < _PATTERN_PROBABILITY and not model.textures else None
 
     @property
