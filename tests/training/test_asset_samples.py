@@ -93,7 +93,7 @@ def test_assets_that_fail_are_counted_and_left_out(tmp_path):
     command = ["data", "procedural", str(tmp_path / "data"), "--objects", "1", "--size-px", "16", "--workers", "1"]
     result = CliRunner().invoke(cli.app, [*command, "--assets", str(tmp_path / "assets.txt"), "--variations", "2"])
     assert result.exit_code == 0, result.output
-    assert f"2 objects failed; {tmp_path / 'data' / 'failures.txt'} says why" in result.output
+    assert f"2 failed, {tmp_path / 'data' / 'failures.txt'} says why" in result.output
     assert len(GeometryDataset.open(tmp_path / "data")) == 1
 
 
