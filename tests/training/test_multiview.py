@@ -55,7 +55,11 @@ def optimiser(steps: int) -> OptimiserConfig:
 
 def vae_config() -> VaeConfig:
     return VaeConfig(
-        stage="vae", data="", optimiser=optimiser(3), loop=LoopConfig(batch_size=2), block_out_channels=VAE_CHANNELS
+        stage="vae",
+        data={"folder": ""},
+        optimiser=optimiser(3),
+        loop=LoopConfig(batch_size=2),
+        block_out_channels=VAE_CHANNELS,
     )
 
 
@@ -64,7 +68,7 @@ def multiview_config(vae: Path, **changes: object) -> MultiviewConfig:
     return MultiviewConfig(
         stage="multiview",
         model=MODEL,
-        data="",
+        data={"folder": ""},
         vae=str(vae),
         optimiser=optimiser(3),
         loop=LoopConfig(batch_size=4),

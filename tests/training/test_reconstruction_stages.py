@@ -16,7 +16,12 @@ from instantmesh.errors import ConfigError
 from instantmesh.hub import asset_folder
 from instantmesh.lrm.heads import SurfaceHead
 from instantmesh.training.losses import color_loss, mask_loss
-from instantmesh.training.reconstruction_batches import ReconstructionBatch, ReconstructionSource, ViewsConfig
+from instantmesh.training.reconstruction_batches import (
+    ReconstructionBatch,
+    ReconstructionSource,
+    TargetViews,
+    ViewsConfig,
+)
 from instantmesh.training.reconstruction_stage import ReconstructionStage
 from instantmesh.training.stages import read_config, stage_kind
 from instantmesh.training.stages.mesh import SURFACE_LOSSES, MeshConfig, MeshStage, points_beside_surface
@@ -64,7 +69,8 @@ def batch(objects_in_memory: Any) -> ReconstructionBatch:
 
 
 def only(batch: ReconstructionBatch, index: int) -> ReconstructionBatch:
-    return ReconstructionBatch(**{name: value[[index]] for name, value in vars(batch).items()})
+    targets = TargetViews.stack([batch.targets[index]])
+    return ReconstructionBatch(batch.images[[index]], batch.cameras[[index]], targets)
 
 
 def make_surface(stage: MeshStage) -> MeshStage:
@@ -297,8 +303,8 @@ def test_an_object_that_no_target_shows_is_no_error(batch: ReconstructionBatch):
 
 def test_images_for_the_log(batch: ReconstructionBatch):
     with torch.no_grad():
-        nerf, mesh = nerf_stage().images(batch), make_surface(mesh_stage()).images(batch)
-        empty = mesh_stage().images(batch)
+        nerf, mesh = nerf_stage().preview(batch), make_surface(mesh_stage()).preview(batch)
+        empty = mesh_stage().preview(batch)
     assert nerf.keys() == {"input", "target", "render", "opacity"}
     assert mesh.keys() == {"input", "target", "target_normal", "render", "normal"}
     assert empty.keys() == {"input", "target", "target_normal"}

@@ -25,7 +25,7 @@ from instantmesh.training.loop import train
 from instantmesh.training.schedule import OptimiserConfig
 from instantmesh.training.transfer import grown
 
-SETTINGS = {"data": "", "loop": LoopConfig(batch_size=4, log_steps=1)}
+SETTINGS = {"data": {"folder": ""}, "loop": LoopConfig(batch_size=4, log_steps=1)}
 
 
 def optimiser(steps: int, **values: float) -> OptimiserConfig:
