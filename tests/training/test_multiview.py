@@ -243,7 +243,7 @@ def test_fine_tuning_reads_rendered_objects_images_alone_and_procedural_ones(vae
         _, drawn = stage_kind("diffusion").build(config)
         batches.append(drawn.batch(np.arange(2), np.random.default_rng(0)))
     for batch in batches[1:]:
-        torch.testing.assert_close(batch.tiled_views, batches[0].tiled, atol=6e-3, rtol=0)
+        torch.testing.assert_close(batch.tiled_views, batches[0].tiled_views, atol=6e-3, rtol=0)
         torch.testing.assert_close(batch.condition, batches[0].condition, atol=2e-2, rtol=0)
         torch.testing.assert_close(batch.weight, batches[0].weight)
 

@@ -45,7 +45,7 @@ def test_batches_turn_images_cameras_and_geometry_together(small_data, small_mod
         cos, sin = angle.cos(), angle.sin()
         turn = torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
         row = int(batch.rows[index])
-        points = torch.from_numpy(small_data.points[row].astype(np.float32))
+        points = torch.from_numpy(small_data.samples.points[row].astype(np.float32))
         torch.testing.assert_close(batch.points[index], points @ turn.T, atol=1e-5, rtol=0)
         position = still[:, [3, 7, 11]] @ turn.T
         torch.testing.assert_close(batch.cameras[index][:, [3, 7, 11]], position, atol=1e-5, rtol=0)
@@ -64,7 +64,7 @@ def test_photos_come_with_the_geometry_in_their_cameras_frame(small_data, small_
         assert size == pytest.approx(0.85, abs=0.05) or (size < 0.85 and reach == pytest.approx(0.98, abs=0.06))
         assert float(((low + high) / 2 - 0.5).abs().max()) < 0.04
         scale = batch.frames[index, 4]
-        distances = torch.from_numpy(small_data.distances[batch.rows[index]].astype(np.float32))
+        distances = torch.from_numpy(small_data.samples.distances[batch.rows[index]].astype(np.float32))
         torch.testing.assert_close(batch.distances[index], scale * distances)
 
 
