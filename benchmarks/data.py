@@ -21,7 +21,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from instantmesh.data.on_the_fly import SHAPES, ProceduralSource
+from instantmesh.data.procedural.source import SHAPES, ProceduralSource
 from instantmesh.evaluation.report import machine
 
 SIZES = (  # layout, size in pixels, views, objects a run

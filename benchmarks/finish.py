@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from instantmesh.reconstruction import Reconstructor
 from speed import give_surface, random_model
 from trimesh.creation import icosphere, torus
 
@@ -37,6 +36,7 @@ from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_w
 from instantmesh.files.atomic import write_bytes
 from instantmesh.mesh.simplify import ColorField
 from instantmesh.pipeline.pipeline import Pipeline
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.structures import Mesh, Views
 from instantmesh.texture.bake import bake
 

@@ -11,7 +11,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVi
 from instantmesh.multiview.latent_space import PICTURE_MEAN, PICTURE_STD
 from instantmesh.multiview.pretrained import picture_processor
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
-from instantmesh.training.painting_networks import CLIP_MEAN, CLIP_STD, SCHEDULE, empty_prompt_tokenizer
+from instantmesh.training.embedded.small_networks import empty_prompt_tokenizer
+from instantmesh.training.multiview_networks import CLIP_MEAN, CLIP_STD, SCHEDULE
 
 _PROMPT_TOKENS = 77
 _VAE: dict[str, Any] = {

@@ -19,7 +19,7 @@ from instantmesh.multiview.noise import NoiseSource
 from instantmesh.multiview.pretrained import processor_class
 from instantmesh.multiview.reference_attention import predict_with_reference
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline, on_white
-from instantmesh.training.painting_networks import SmallModelConfig, empty_prompt_tokenizer, small_networks
+from instantmesh.training.embedded.small_networks import SmallModelConfig, empty_prompt_tokenizer, small_networks
 
 PIXEL_TOLERANCE = 1e-5
 PREFIX = "zero123plus_tiny"

@@ -24,8 +24,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED
-from instantmesh.data.slender import object_of_seed
+from instantmesh.data.procedural.thin_parts import object_of_seed
+from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.errors import EmptySurfaceError, InputError, InstantMeshError
 from instantmesh.evaluation.baselines import silhouette_ball, visual_hull
 from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views

@@ -13,8 +13,8 @@ from quality import procedural_mesh
 
 from instantmesh import Mesh, Pipeline
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED
-from instantmesh.data.slender import SLENDER_SEED
+from instantmesh.data.procedural.thin_parts import THIN_PARTS_SEED
+from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.errors import InstantMeshError
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.evaluation.true_meshes import load_mesh_in_world
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="PNG or WebP")
     arguments = parser.parse_args()
     try:
-        seeds = range(HELD_OUT_SEED + SLENDER_SEED, HELD_OUT_SEED + SLENDER_SEED + PROCEDURAL_OBJECTS)
+        seeds = range(HELD_OUT_SEED + THIN_PARTS_SEED, HELD_OUT_SEED + THIN_PARTS_SEED + PROCEDURAL_OBJECTS)
         objects = [load_mesh_in_world(path) for path in arguments.meshes]
         objects += [procedural_mesh(seed) for seed in seeds]
         pipeline = Pipeline.from_pretrained(arguments.model, "cpu", multiview=False)

@@ -23,7 +23,7 @@ from quality import PHOTO_SIZE_PX, cut_out, procedural_mesh
 from tqdm import tqdm
 
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED
+from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.evaluation.image_metrics import psnr
 from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views
 from instantmesh.evaluation.report import machine

@@ -14,8 +14,8 @@ from roofline import flop_counter
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.lrm.heads import SurfaceField, SurfaceHead
 from instantmesh.surface.extraction import grid_axis
@@ -44,7 +44,7 @@ class Cost:
         )
 
 
-def transformer_cost(config: InstantMeshConfig, views: int, *, recomputed: bool) -> tuple[int, Cost]:
+def transformer_cost(config: InstantMeshConfig, views: int, *, gradient_checkpointing: bool) -> tuple[int, Cost]:
     """Computed: the model's parameters, and what an object's planes cost in bf16.
 
     Blocks that are recomputed save their inputs alone, and in the backward pass one block at a time all it has.
@@ -52,7 +52,7 @@ def transformer_cost(config: InstantMeshConfig, views: int, *, recomputed: bool)
     size = config.image_size_px
     with FakeTensorMode():
         model = InstantMesh(config)
-        model.checkpoint_activations(recomputed)
+        model.set_gradient_checkpointing(gradient_checkpointing)
         images, cameras = torch.rand(1, views, 3, size, size), torch.rand(1, views, 16)
         with flop_counter() as counter, torch.autocast("cpu", torch.bfloat16):
             with _saving(model) as saved:
@@ -64,7 +64,7 @@ def transformer_cost(config: InstantMeshConfig, views: int, *, recomputed: bool)
         with torch.autocast("cpu", torch.bfloat16), _saving(block) as in_block:
             block(x, tokens, None)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-    total = sum(saved.values()) + (sum(in_block.values()) if recomputed else 0)
+    total = sum(saved.values()) + (sum(in_block.values()) if gradient_checkpointing else 0)
     return parameters, Cost(total, {"bf16": float(counter.get_total_flops())})
 
 
@@ -74,7 +74,7 @@ def nerf_cost(config: NerfConfig) -> Cost:
     scale = config.patch_px / _SAMPLED_PATCH_PX
     sizes = tuple(round(size / scale) for size in config.size_px)
     small = {"model": _without_transformers(config.model), "patch_px": _SAMPLED_PATCH_PX, "size_px": sizes}
-    stage = NerfStage(config.model_copy(update={**small, "checkpoint_activations": False}))
+    stage = NerfStage(config.model_copy(update={**small, "gradient_checkpointing": False}))
     planes = torch.randn(3, config.model.triplane.channels, 64, 64, requires_grad=True)
     truth = ObjectRenderer(ProceduralSurface(random_object(0))).views(
         random_cameras(config.views.targets, np.random.default_rng(0)), sizes[1]

@@ -15,7 +15,7 @@ from quality import procedural_mesh
 
 from instantmesh import Mesh, Pipeline
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED
+from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.errors import InstantMeshError
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.evaluation.true_meshes import load_mesh_in_world

@@ -53,8 +53,8 @@ def main() -> None:
 def stage_costs(name: str) -> dict[str, Any]:
     """An object's costs, with all activations kept and with checkpointing, and what follows for 1, 2 and 8 GPUs."""
     config = _config(name)
-    parameters, kept = transformer_cost(config.model, config.views.inputs, recomputed=False)
-    _, recomputed = transformer_cost(config.model, config.views.inputs, recomputed=True)
+    parameters, kept = transformer_cost(config.model, config.views.inputs, gradient_checkpointing=False)
+    _, recomputed = transformer_cost(config.model, config.views.inputs, gradient_checkpointing=True)
     if isinstance(config, NerfConfig):
         pictures, size_px = nerf_cost(config), config.patch_px
         recomputed_pictures = _recomputed_rays(pictures, config)
@@ -131,7 +131,7 @@ def table(stages: dict[str, Any]) -> str:
 
 def _config(name: str) -> Any:
     """The shipped one, from random weights, with the perceptual loss that needs no packages."""
-    values = {"start": None, "perceptual": "picture-gradients"}
+    values = {"start": None, "perceptual": "image-gradients"}
     config = read_config(CONFIGS / f"{name}.yaml")
     return config.model_copy(update=values | ({"encoder_start": None} if isinstance(config, NerfConfig) else {}))
 

@@ -18,8 +18,8 @@ import torch
 from torch.nn.functional import interpolate, pad
 
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.evaluation.report import machine

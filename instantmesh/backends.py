@@ -17,8 +17,8 @@ _INSTALL = {
     "pxr": "pip install 'instantmesh[usd]'",
     "pxr.UsdUtils": "pip install 'instantmesh[usd]'",
     "ray": "pip install 'instantmesh[cluster]'",
-    "torchmetrics.image.lpip": "pip install 'instantmesh[lpips]', or set perceptual: picture-gradients",
-    "torchvision": "pip install 'instantmesh[lpips]', or set perceptual: picture-gradients",
+    "torchmetrics.image.lpip": "pip install 'instantmesh[lpips]', or set perceptual: image-gradients",
+    "torchvision": "pip install 'instantmesh[lpips]', or set perceptual: image-gradients",
     "webdataset": "pip install 'instantmesh[train]'",
     "kaolin": "see https://kaolin.readthedocs.io/en/latest/notes/installation.html",
 }

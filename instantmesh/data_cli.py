@@ -17,24 +17,22 @@ data = typer.Typer(help="Data sets for training.", no_args_is_help=True)
 
 @data.command()
 def render(
-    models: Annotated[list[Path], typer.Argument(help="GLB, OBJ, PLY, STL files, or folders of them, at any depth.")],
+    assets: Annotated[list[Path], typer.Argument(help="GLB, OBJ, PLY, STL files, or folders of them, at any depth.")],
     out: Annotated[Path, typer.Argument(help="Folder of the data set; an interrupted one is completed.")],
     layout: Annotated[
         Layout, typer.Option(help="Random views, or the query view and the six fixed poses.")
     ] = Layout.reconstruction,
     views: Annotated[int | None, typer.Option(min=1, help="Random views of an object; 32 by default.")] = None,
     size_px: Annotated[
-        int | None, typer.Option(min=16, help="Side of the pictures; 512 by default, 320 for diffusion.")
+        int | None, typer.Option(min=16, help="Side of the images; 512 by default, 320 for diffusion.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes every camera.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
-    engine: Annotated[Engine, typer.Option(help="Who makes the pictures; `ray` is Embree on a Ray cluster.")] = (
-        Engine.embree
-    ),
+    engine: Annotated[Engine, typer.Option(help="The renderer; `ray` is Embree on a Ray cluster.")] = (Engine.embree),
 ) -> None:
-    """Render models into pictures with depth, normals and cameras. See docs/data.md."""
-    from instantmesh.data.model_names import find_models
-    from instantmesh.data.render_job import RenderSettings, render_models
+    """Render 3D assets into images with depth, normals and cameras. See docs/data.md."""
+    from instantmesh.data.asset_names import find_assets
+    from instantmesh.data.render_job import RenderSettings, render_assets
 
     is_diffusion = layout is Layout.diffusion
     if is_diffusion and views is not None:
@@ -46,29 +44,29 @@ def render(
         seed=seed,
         engine=engine,
     )
-    found = find_models(models)
-    objects, failures = render_models(found, out.resolve(), settings, workers or os.cpu_count() or 1)
+    found = find_assets(assets)
+    objects, failures = render_assets(found, out.resolve(), settings, workers or os.cpu_count() or 1)
     _say(f"{len(objects)} objects in {out}")
     if failures:
-        raise InputError(f"{len(failures)} of {len(found)} models failed; {out / 'failures.jsonl'} says why")
+        raise InputError(f"{len(failures)} of {len(found)} assets failed; {out / 'failures.jsonl'} says why")
 
 
 @data.command("filter")
 def filter_objects(
-    sources: Annotated[list[Path], typer.Argument(help="Models, or folders of them; rendered data sets; or both.")],
+    sources: Annotated[list[Path], typer.Argument(help="3D assets, or folders of them; rendered data sets; or both.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The list of good objects, for readers.")],
     captions: Annotated[Path | None, typer.Option(help="Cap3D's table, a CSV file of uid,caption.")] = None,
     metadata: Annotated[Path | None, typer.Option(help="Objaverse's annotations, a JSON file by uid.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
 ) -> None:
     """Write the list of objects that are good enough, and beside it dropped.jsonl with the reasons for the others."""
-    from instantmesh.data import filtering
+    from instantmesh.data import selection
 
-    evidence = filtering.find_evidence(sources, captions, metadata)
+    evidence = selection.find_evidence(sources, captions, metadata)
     for criterion, need in evidence.skipped().items():
         _say(f"not judged: {criterion} (it needs {need})")
-    verdicts = filtering.judge(evidence, workers or os.cpu_count() or 1)
-    dropped, counts = filtering.write_verdicts(verdicts, out)
+    verdicts = selection.judge(evidence, workers or os.cpu_count() or 1)
+    dropped, counts = selection.write_verdicts(verdicts, out)
     for criterion, count in sorted(counts.items()):
         _say(f"{criterion}: {count} objects")
     good = sum(not reasons for reasons in verdicts.values())
@@ -78,19 +76,17 @@ def filter_objects(
 @data.command()
 def check(
     root: Annotated[Path, typer.Argument(help="A data set: a folder of objects, or shards.")],
-    sheet: Annotated[
-        Path | None, typer.Option(help="Picture of a few objects to write; an old one is replaced.")
-    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Image of a few objects to write; an old one is replaced.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
 ) -> None:
     """Look for objects and views that can't be right; end with code 2 where there are any."""
-    from instantmesh.data import checking, contact_sheet
+    from instantmesh.data import contact_sheet, validation
     from instantmesh.files.pictures import write_picture
 
-    source = checking.open_for_checking(root)
+    source = validation.open_for_checking(root)
     if sheet:
         write_picture(sheet, contact_sheet.contact_sheet(source, contact_sheet.spread(len(source))))
-    report = checking.check(root.resolve(), workers or os.cpu_count() or 1)
+    report = validation.check(root.resolve(), workers or os.cpu_count() or 1)
     for finding in report.findings:
         typer.echo(finding)
     found = f"{len(report.findings)} findings" if report.findings else "nothing found"
@@ -109,9 +105,9 @@ def pack(
     objects_per_shard: Annotated[int, typer.Option(min=1, help="Objects in an archive.")] = 100,
 ) -> None:
     """Put a data set into WebDataset shards: the same items in a few large files."""
-    from instantmesh.data import packing
+    from instantmesh.data import shards
 
-    packed = packing.pack(root, out, objects_per_shard)
+    packed = shards.pack(root, out, objects_per_shard)
     _say(f"{len(packed)} objects in {out}")
 
 
@@ -119,27 +115,31 @@ def pack(
 def procedural(
     out: Annotated[Path, typer.Argument(help="Folder of the data set; an interrupted one is completed.")],
     objects: Annotated[int, typer.Option(min=1, help="How many.")] = 24_000,
-    size_px: Annotated[int, typer.Option(min=16, help="Side of the pictures.")] = 64,
+    size_px: Annotated[int, typer.Option(min=16, help="Side of the images.")] = 64,
     first_seed: Annotated[int, typer.Option(min=0, help="Seeds from 1,000,000,000 on are kept for evaluation.")] = 0,
-    slender: Annotated[int, typer.Option(min=0, help="How many of them have legs, handles and other thin parts.")] = 0,
+    thin_parts: Annotated[int, typer.Option(min=0, help="How many of them have thin parts: legs, handles, ...")] = 0,
     assets: Annotated[
         Path | None, typer.Option(help="3D assets to add: a folder, or a text file that lists one path a line.")
     ] = None,
-    turns: Annotated[int, typer.Option(min=1, help="How often each asset comes, differently turned and lit.")] = 4,
+    variations: Annotated[int, typer.Option(min=1, help="Of each asset: rotations, colours and lights.")] = 4,
     more_queries: Annotated[int, typer.Option(min=0, help="Further query views of each object.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as processors by default.")] = None,
 ) -> None:
     """Write procedural objects, and 3D assets, with signed distances, which the embedded model is trained on."""
-    from instantmesh.data.dataset import write_dataset
-    from instantmesh.data.model_names import find_models
+    from instantmesh.data.asset_names import find_assets
+    from instantmesh.training.embedded.dataset import write_dataset
 
     paths = []
     if assets is not None and assets.is_dir():
-        paths = [found.path for found in find_models([assets])]
+        paths = [found.path for found in find_assets([assets])]
     elif assets is not None:
         paths = read_asset_list(assets)
-    write_dataset(
-        out, objects, size_px, first_seed, workers or os.cpu_count() or 1, slender, paths, turns, more_queries
+    failed = write_dataset(
+        out, objects, size_px, first_seed, workers or os.cpu_count() or 1, thin_parts, paths, variations, more_queries
+    )
+    rows = objects + len(paths) * variations
+    _say(
+        f"{rows - failed} objects in {out}" + (f"; {failed} failed, {out / 'failures.txt'} says why" if failed else "")
     )
 
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from instantmesh import cli
 from instantmesh.cameras import six_view_cameras, spherical_cameras
 from instantmesh.cli import files
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.structures import Views
 from instantmesh.view_files import write_views
 
@@ -24,7 +24,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
     for index in (6, 8):
-        picture = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + index))).pictures(camera, 96)[0]
+        picture = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + index))).rgba_images(camera, 96)[0]
         Image.fromarray(picture).save(folder / f"photo{index}.png")
     return folder
 

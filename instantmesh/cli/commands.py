@@ -52,6 +52,7 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 
 EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
 
 
 @app.command()
@@ -300,16 +301,21 @@ def compare(
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="A YAML file as in configs/train; `stage` says what is trained.")],
+    config: Annotated[str, typer.Argument(help="A YAML file, or the name of one in configs/train.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, part.key=value, ...")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; runs/NAME by default.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop early; the same command goes on later.")] = None,
 ) -> None:
     """Train a stage, or go on where the run in the folder was. For several GPUs or machines:
     accelerate launch -m instantmesh train ..."""
+    from instantmesh.training.interruption import TrainingInterrupted
     from instantmesh.training.run import run
 
-    run(config, out or Path("runs") / config.stem, overrides or (), minutes)
+    try:
+        run(config, out or Path("runs") / Path(config).stem, overrides or (), minutes)
+    except TrainingInterrupted as error:
+        say(str(error))
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 @app.command()

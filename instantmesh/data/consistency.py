@@ -1,4 +1,4 @@
-"""Do the pictures of an object, their depth, normals and cameras fit together? Each question as a pure function.
+"""Do the images of an object, their depth, normals and cameras fit together? Each question as a pure function.
 
 Depth has 8 bits, so neighbouring pixels may differ by a step of 0.024 for nothing; everything here bears that.
 
@@ -17,7 +17,7 @@ from instantmesh.structures import Cameras
 
 CUBE_SIDE = 2.1  # the extraction grid spans [-1.05, 1.05]
 DEPTH_STEP = DEPTH_RANGE / 255
-_COARSE_PX = 64  # slopes of depth are taken between pixels of a picture no finer than this: steps of 8 bits vanish
+_COARSE_PX = 64  # slopes of depth are taken between pixels of an image no finer than this: steps of 8 bits vanish
 _JUMP = 0.15  # between such pixels: another part of the object begins
 _EVEN = 0.95  # length of the mean of 3 x 3 normals: they lie within about 20 degrees of each other
 _ENOUGH = 20
@@ -103,7 +103,7 @@ def share_contradicted(views: ObjectViews) -> Float[Tensor, " n"]:
 
 
 def see_origin(cameras: Cameras) -> Bool[Tensor, " n"]:
-    """Which cameras have the object's centre in front of them and in the picture."""
+    """Which cameras have the object's centre in front of them and in the image."""
     uv, depth = project(torch.zeros(1, 3), cameras)
     return ((uv >= 0) & (uv <= 1)).all(-1)[:, 0] & (depth[:, 0] > 0)
 

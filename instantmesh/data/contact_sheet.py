@@ -1,4 +1,4 @@
-"""A data set at a glance: a row of pictures for each of a few objects."""
+"""A data set at a glance: a row of images for each of a few objects."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from instantmesh.data.reading import StoredObjects
+from instantmesh.data.stored_objects import StoredObjects
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
 from instantmesh.files.pictures import tile, to_pil
@@ -23,7 +23,7 @@ _LABEL_PX = 14
 def contact_sheet(source: StoredObjects, shown: Sequence[int]) -> Float[Tensor, "3 height width"]:
     """Colour, normals and depth of a few views of the objects `shown`; what can't be read says so.
 
-    Depth is bright near the camera and dark far away, between the nearest and the farthest point of each picture.
+    Depth is bright near the camera and dark far away, between the nearest and the farthest point of each image.
     """
     row_px = _LABEL_PX + _TILE_PX
     sheet = Image.new("RGB", (3 * VIEWS * _TILE_PX, row_px * len(shown)), "white")
@@ -49,11 +49,11 @@ def spread(count: int) -> list[int]:
 def _tiles(views: ObjectViews) -> Float[Tensor, "k 3 t t"]:
     """View after view: colour, normals, depth."""
     normal = (views.normal + views.mask) / 2  # (n + 1) / 2 on black
-    stacked = torch.stack([views.images, normal, _depth_picture(views).expand(-1, 3, -1, -1)], 1).flatten(0, 1)
+    stacked = torch.stack([views.images, normal, _depth_image(views).expand(-1, 3, -1, -1)], 1).flatten(0, 1)
     return interpolate(stacked, (_TILE_PX, _TILE_PX), mode="bilinear", antialias=True).clamp(0, 1)
 
 
-def _depth_picture(views: ObjectViews) -> Float[Tensor, "n 1 s s"]:
+def _depth_image(views: ObjectViews) -> Float[Tensor, "n 1 s s"]:
     inside = views.depth > 0
     near = views.depth.where(inside, torch.inf).amin((1, 2, 3), keepdim=True)
     far = views.depth.amax((1, 2, 3), keepdim=True)

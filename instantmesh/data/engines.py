@@ -1,42 +1,42 @@
-"""Who turns a model and cameras into pictures."""
+"""Who turns an asset and cameras into images."""
 
 from collections.abc import Callable
 from enum import Enum
 
 from instantmesh import backends
-from instantmesh.data.models import TexturedModel
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.assets import TexturedAsset
+from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import MissingBackendError
 from instantmesh.structures import Cameras
 
-# Pictures of s x s pixels of a model from cameras; InputError where a renderer can't show the model.
-Renderer = Callable[[TexturedModel, Cameras, int], ObjectViews]
+# Images of s x s pixels of an asset from cameras; InputError where a renderer can't show the asset.
+Renderer = Callable[[TexturedAsset, Cameras, int], ObjectViews]
 
 
 class Engine(str, Enum):
     """What `instantmesh data render --engine` offers."""
 
     embree = "embree"  # base colours without light, on the CPU
-    nvdiffrast = "nvdiffrast"  # the same pictures, visibility found on CUDA
+    nvdiffrast = "nvdiffrast"  # the same images, visibility found on CUDA
     blender = "blender"  # Cycles on the CPU: materials and light
     ray = "ray"  # embree, spread over a Ray cluster
 
     @property
     def look(self) -> str:
-        """The name of the kind of pictures it makes: those of engines that make the same may stand in one folder."""
+        """The name of the kind of images it makes: those of engines that make the same may stand in one folder."""
         return "blender" if self is Engine.blender else "base colour"
 
     def renderer(self) -> Renderer:
-        """What makes the pictures, in the process that calls it."""
+        """What makes the images, in the process that calls it."""
         if self is Engine.blender:
-            from instantmesh.data import blender
+            from instantmesh.data.blender_engine import render_with_blender
 
-            return blender.render
+            return render_with_blender
         if self is Engine.nvdiffrast:
-            from instantmesh.data import visibility
+            from instantmesh.data.nvdiffrast_engine import render_with_nvdiffrast
 
-            return visibility.render_with_nvdiffrast
+            return render_with_nvdiffrast
         return render_with_embree
 
     def require(self) -> None:
@@ -56,6 +56,6 @@ class Engine(str, Enum):
 _PACKAGES = {Engine.nvdiffrast: "nvdiffrast.torch", Engine.blender: "bpy", Engine.ray: "ray"}
 
 
-def render_with_embree(model: TexturedModel, cameras: Cameras, size_px: int) -> ObjectViews:
+def render_with_embree(asset: TexturedAsset, cameras: Cameras, size_px: int) -> ObjectViews:
     """Base colours without light, by rays that Embree casts."""
-    return ObjectRenderer(model, two_sided=True).views(cameras, size_px)
+    return ObjectRenderer(asset, two_sided=True).views(cameras, size_px)

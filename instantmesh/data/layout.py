@@ -108,9 +108,9 @@ def decode(members: Members, views: Sequence[int], object_name: str) -> ObjectVi
     cameras = decode_cameras(members, object_name)
     if not views or not all(0 <= view < len(cameras) for view in views):
         raise InputError(f"{object_name} has views 0 to {len(cameras) - 1}, not {list(views)}")
-    color = _decode_pictures(members, [color_name(view) for view in views], object_name, "RGBA")
-    normal = _decode_pictures(members, [normal_name(view) for view in views], object_name, "RGB")
-    depth = _decode_pictures(members, [depth_name(view) for view in views], object_name, "L")
+    color = _decode_images(members, [color_name(view) for view in views], object_name, "RGBA")
+    normal = _decode_images(members, [normal_name(view) for view in views], object_name, "RGB")
+    depth = _decode_images(members, [depth_name(view) for view in views], object_name, "L")
     if not color.shape[2:] == normal.shape[2:] == depth.shape[2:]:
         raise InputError(f"{object_name}: colour, normals and depth differ in size")
     color, mask = color.split([3, 1], dim=1)
@@ -126,24 +126,24 @@ def decode(members: Members, views: Sequence[int], object_name: str) -> ObjectVi
 def decode_on_white(
     members: Members, views: Sequence[int], object_name: str
 ) -> tuple[Float[Tensor, "n 3 s s"], Float[Tensor, "n 1 s s"]]:
-    """Pictures on white, and masks, without asking for cameras, depth and normals: all that diffusion data need have.
+    """Images on white, and masks, without asking for cameras, depth and normals: all that diffusion data need have.
 
-    Pictures without alpha are taken to be on white already; what isn't white is the object.
+    Images without alpha are taken to be on white already; what isn't white is the object.
 
     Raises:
-        InputError: a picture is missing, damaged, or not square and of one size; names the object and the file.
+        InputError: an image is missing, damaged, or not square and of one size; names the object and the file.
     """
-    pictures = []
+    images = []
     for name in map(color_name, views):
         content = _member(members, name, object_name)
-        has_alpha = _has_alpha(_open_picture(content, f"{object_name}: {name}"))
-        picture = _decode_pictures(lambda _: content, [name], object_name, "RGBA" if has_alpha else "RGB")  # noqa: B023
+        has_alpha = _has_alpha(_open_image(content, f"{object_name}: {name}"))
+        image = _decode_images(lambda _: content, [name], object_name, "RGBA" if has_alpha else "RGB")  # noqa: B023
         if not has_alpha:
-            picture = torch.cat([picture, (picture.amin(1, keepdim=True) < _WHITE).float()], 1)
-        pictures.append(picture)
-    if len({picture.shape for picture in pictures}) > 1:
-        raise InputError(f"{object_name}: an object's pictures are of one size")
-    color, mask = torch.cat(pictures).split([3, 1], dim=1)
+            image = torch.cat([image, (image.amin(1, keepdim=True) < _WHITE).float()], 1)
+        images.append(image)
+    if len({image.shape for image in images}) > 1:
+        raise InputError(f"{object_name}: an object's images are of one size")
+    color, mask = torch.cat(images).split([3, 1], dim=1)
     return color * mask + 1 - mask, mask
 
 
@@ -151,7 +151,7 @@ def decode_masks(members: Members, object_name: str) -> tuple[Float[Tensor, "n 1
     """The masks of all views of an object, in [0, 1], and their cameras; errors as in `decode`."""
     cameras = decode_cameras(members, object_name)
     names = [color_name(view) for view in range(len(cameras))]
-    return _decode_pictures(members, names, object_name, "RGBA")[:, 3:], cameras
+    return _decode_images(members, names, object_name, "RGBA")[:, 3:], cameras
 
 
 def decode_cameras(members: Members, object_name: str) -> Cameras:
@@ -241,38 +241,38 @@ def _load_arrays(content: bytes, name: str) -> dict[str, NDArray[np.floating]]:
     return arrays
 
 
-def _decode_pictures(members: Members, names: list[str], object_name: str, mode: str) -> Float[Tensor, "n c s s"]:
-    """8-bit pictures in [0, 1], all square and of one size."""
-    pictures = [_decode_picture(_member(members, name, object_name), mode, f"{object_name}: {name}") for name in names]
-    size = pictures[0].shape[:2]
-    for name, picture in zip(names, pictures, strict=True):
-        if picture.shape[0] != picture.shape[1] or picture.shape[:2] != size:
-            height, width = picture.shape[:2]
-            raise InputError(f"{object_name}: {name} is {width} x {height}; an object's pictures are one square size")
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+def _decode_images(members: Members, names: list[str], object_name: str, mode: str) -> Float[Tensor, "n c s s"]:
+    """8-bit images in [0, 1], all square and of one size."""
+    images = [_decode_image(_member(members, name, object_name), mode, f"{object_name}: {name}") for name in names]
+    size = images[0].shape[:2]
+    for name, image in zip(names, images, strict=True):
+        if image.shape[0] != image.shape[1] or image.shape[:2] != size:
+            height, width = image.shape[:2]
+            raise InputError(f"{object_name}: {name} is {width} x {height}; an object's images are one square size")
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
 
-def _decode_picture(content: bytes, mode: str, name: str) -> NDArray[np.uint8]:
+def _decode_image(content: bytes, mode: str, name: str) -> NDArray[np.uint8]:
     """(h, w, c). Depth that was saved with equal colour channels is read as grey."""
-    picture = _open_picture(content, name)
-    if mode == "RGBA" and not _has_alpha(picture):
+    image = _open_image(content, name)
+    if mode == "RGBA" and not _has_alpha(image):
         raise InputError(f"{name} has no alpha channel; it must be RGBA")
-    if picture.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
-        raise InputError(f"{name} must have 8 bits a channel, got mode {picture.mode}")
-    if mode == "L" and picture.mode != "L":
-        return np.asarray(picture.convert("RGB"))[..., :1]
-    array = np.asarray(picture if picture.mode == mode else picture.convert(mode))
+    if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA"):
+        raise InputError(f"{name} must have 8 bits a channel, got mode {image.mode}")
+    if mode == "L" and image.mode != "L":
+        return np.asarray(image.convert("RGB"))[..., :1]
+    array = np.asarray(image if image.mode == mode else image.convert(mode))
     return array[..., None] if array.ndim == 2 else array
 
 
-def _open_picture(content: bytes, name: str) -> Image.Image:
+def _open_image(content: bytes, name: str) -> Image.Image:
     try:
-        picture = Image.open(io.BytesIO(content))
-        picture.load()
+        image = Image.open(io.BytesIO(content))
+        image.load()
     except Exception as error:  # decoders of damaged files raise whatever they stumble over
         raise InputError(f"{name} is damaged: {error}") from error
-    return picture
+    return image
 
 
-def _has_alpha(picture: Image.Image) -> bool:
-    return picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info

@@ -1,8 +1,8 @@
-"""Models into a data set: what `instantmesh data render` does. It can be stopped and run again at any moment.
+"""Assets into a data set: what `instantmesh data render` does. It can be stopped and run again at any moment.
 
-OUT/settings.json     what the pictures are like; a folder holds one kind
+OUT/settings.json     what the images are like; a folder holds one kind
 OUT/<object>/         as in `instantmesh.data.layout`; it appears when it is complete
-OUT/failures.jsonl    name, path and reason of every model that couldn't be rendered; they are tried again next time
+OUT/failures.jsonl    name, path and reason of every asset that couldn't be rendered; they are tried again next time
 OUT/objects.json      the objects that are there, by name
 """
 
@@ -20,9 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from instantmesh.data import layout
+from instantmesh.data.asset_names import NamedAsset
+from instantmesh.data.assets import load_asset
 from instantmesh.data.engines import Engine
-from instantmesh.data.model_names import NamedModel
-from instantmesh.data.models import load_model
 from instantmesh.data.rigs import diffusion_cameras, random_cameras
 from instantmesh.data.worker_pool import WorkerDied, run_in_processes
 from instantmesh.errors import InputError, InstantMeshError, MissingBackendError, OutputError
@@ -39,7 +39,7 @@ class Layout(str, Enum):
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """What decides the pictures, besides the models."""
+    """What decides the images, besides the assets."""
 
     layout: Layout
     views: int
@@ -66,20 +66,20 @@ class RenderSettings:
 
 @dataclass(frozen=True)
 class Failure:
-    """A model that couldn't be rendered."""
+    """An asset that couldn't be rendered."""
 
     name: str
     path: str
     reason: str
 
 
-def render_models(
-    models: Sequence[NamedModel], out: Path, settings: RenderSettings, workers: int
+def render_assets(
+    assets: Sequence[NamedAsset], out: Path, settings: RenderSettings, workers: int
 ) -> tuple[list[str], list[Failure]]:
-    """Render `models` into `out`, or the rest of them, where an earlier run has begun.
+    """Render `assets` into `out`, or the rest of them, where an earlier run has begun.
 
     Returns:
-        The names of all objects in `out`, and the models that failed.
+        The names of all objects in `out`, and the assets that failed.
 
     Raises:
         InputError: `out` was begun with other settings.
@@ -87,16 +87,16 @@ def render_models(
     """
     settings.engine.require()
     _claim(out, settings)
-    todo = [model for model in models if not (out / model.name).is_dir()]
+    todo = [asset for asset in assets if not (out / asset.name).is_dir()]
     work = partial(render_object, out=out, settings=settings)
     failures = []
     (out / "failures.jsonl").unlink(missing_ok=True)
-    with tqdm(total=len(models), initial=len(models) - len(todo), unit="object") as progress:
-        for model, reason in _spread(work, todo, settings.engine, workers):
+    with tqdm(total=len(assets), initial=len(assets) - len(todo), unit="object") as progress:
+        for asset, reason in _spread(work, todo, settings.engine, workers):
             progress.update()
             if reason is not None:
-                failures.append(Failure(model.name, str(model.path), reason))
-                progress.write(reason if str(model.path) in reason else f"{model.path}: {reason}", file=sys.stderr)
+                failures.append(Failure(asset.name, str(asset.path), reason))
+                progress.write(reason if str(asset.path) in reason else f"{asset.path}: {reason}", file=sys.stderr)
                 with (out / "failures.jsonl").open("a") as file:
                     file.write(json.dumps(asdict(failures[-1])) + "\n")
     objects = object_names(out)
@@ -105,24 +105,24 @@ def render_models(
     return objects, failures
 
 
-def render_object(model: NamedModel, out: Path, settings: RenderSettings) -> str | None:
-    """Render one model into its folder, if it isn't there. Returns why it can't be done, or None.
+def render_object(asset: NamedAsset, out: Path, settings: RenderSettings) -> str | None:
+    """Render one asset into its folder, if it isn't there. Returns why it can't be done, or None.
 
     Raises:
-        OutputError, MissingBackendError: the fault isn't the model's.
+        OutputError, MissingBackendError: the fault isn't the asset's.
     """
-    folder = out / model.name
+    folder = out / asset.name
     if folder.is_dir():
         return None
     try:
-        surface = load_model(model.path)
+        surface = load_asset(asset.path)
         surface = surface.inside_ball() if settings.layout is Layout.diffusion else surface
-        views = settings.engine.renderer()(surface, settings.cameras(model.name), settings.size_px)
+        views = settings.engine.renderer()(surface, settings.cameras(asset.name), settings.size_px)
     except (OutputError, MissingBackendError):
         raise
     except InstantMeshError as error:
         return str(error)
-    except Exception as error:  # models are other people's: whatever they break is written down, and the rest goes on
+    except Exception as error:  # assets are other people's: whatever they break is written down, and the rest goes on
         return f"{type(error).__name__}: {error}"
     if not bool(views.mask.any()):
         return "no camera sees anything of it"
@@ -140,17 +140,17 @@ def object_names(out: Path) -> list[str]:
 
 
 def _spread(
-    work: Callable[[NamedModel], str | None], models: Iterable[NamedModel], engine: Engine, workers: int
-) -> Iterator[tuple[NamedModel, str | None]]:
-    """Models and why they failed, or None, as they get ready."""
+    work: Callable[[NamedAsset], str | None], assets: Iterable[NamedAsset], engine: Engine, workers: int
+) -> Iterator[tuple[NamedAsset, str | None]]:
+    """Assets and why they failed, or None, as they get ready."""
     if engine is Engine.ray:
         from instantmesh.data.ray_cluster import run_on_cluster
 
-        outcomes = run_on_cluster(work, models)
+        outcomes = run_on_cluster(work, assets)
     else:
-        outcomes = run_in_processes(work, models, workers)
-    for model, outcome in outcomes:
-        yield model, outcome.reason if isinstance(outcome, WorkerDied) else outcome
+        outcomes = run_in_processes(work, assets, workers)
+    for asset, outcome in outcomes:
+        yield asset, outcome.reason if isinstance(outcome, WorkerDied) else outcome
 
 
 def _claim(out: Path, settings: RenderSettings) -> None:

@@ -20,7 +20,7 @@ RANDOM_ELEVATION_DEG = (-30.0, 70.0)
 RANDOM_RADIUS = (3.0, 4.2)
 
 QUERY_ELEVATION_DEG = (-10.0, 35.0)
-QUERY_RADIUS = (4.0, 5.5)  # a ball of radius 1 fills 0.97 to 0.69 of the picture's side
+QUERY_RADIUS = (4.0, 5.5)  # a ball of radius 1 fills 0.97 to 0.69 of the image's side
 
 
 def random_cameras(count: int, rng: np.random.Generator) -> Cameras:

@@ -1,4 +1,4 @@
-"""What data sets hold of an object, renderers make and rendering losses compare with: pictures from known cameras."""
+"""What data sets hold of an object, renderers make and rendering losses compare with: images from known cameras."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from instantmesh.structures import Cameras
 
 @dataclass(frozen=True, eq=False)
 class ObjectViews:
-    """n pictures of an object, s x s pixels.
+    """n images of an object, s x s pixels.
 
     Attributes:
         images: (n, 3, s, s) sRGB in [0, 1] on white.

@@ -13,7 +13,7 @@ from instantmesh.errors import InputError
 from instantmesh.geometry.bounds import Bounds
 from instantmesh.structures import Mesh
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
 
 

@@ -42,10 +42,10 @@ def random_values(*shape: int, std: float) -> Tensor:
     return torch.randn(shape) * std if has_values() else torch.empty(shape)
 
 
-def run_block(block: nn.Module, *inputs: Tensor | None, recomputed: bool) -> Tensor:
-    """The block's output. A `recomputed` one keeps its inputs alone for the backward pass and computes itself again
+def run_block(block: nn.Module, *inputs: Tensor | None, gradient_checkpointing: bool) -> Tensor:
+    """The block's output. With checkpointing it keeps its inputs alone for the backward pass and computes itself again
     there: less memory for a third more time."""
-    if recomputed and torch.is_grad_enabled():
+    if gradient_checkpointing and torch.is_grad_enabled():
         return checkpoint(block, *inputs, use_reentrant=False)
     return block(*inputs)
 

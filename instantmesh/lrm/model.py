@@ -68,10 +68,10 @@ class ReconstructionModel(nn.Module, ABC):
         """The encoder's part of `forward`; an encoder that no camera modulates doesn't look at them."""
         return self.encoder(images, cameras)
 
-    def checkpoint_activations(self, enabled: bool = True) -> None:
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
         """Compute the blocks of encoder and transformer again in the backward pass, in place of keeping all that
         happens in them. The gradients are the same; without gradients nothing changes."""
-        self.encoder.recomputed = self.transformer.recomputed = enabled
+        self.encoder.gradient_checkpointing = self.transformer.gradient_checkpointing = enabled
 
     @abstractmethod
     def planes(

@@ -78,7 +78,7 @@ class LRMTransformer(nn.Module):
     def __init__(self, config: TriplaneConfig, context_dim: int, camera_size: int | None = None) -> None:
         super().__init__()
         self.low_res = config.low_res
-        self.recomputed = False
+        self.gradient_checkpointing = False
         self.position_embedding = nn.Parameter(_initial_positions(config.low_res, config.dim))
         self.blocks = nn.ModuleList(
             LRMBlock(config.dim, config.heads, context_dim, camera_size) for _ in range(config.layers)
@@ -90,7 +90,7 @@ class LRMTransformer(nn.Module):
     ) -> Float[Tensor, "b 3 low low dim"]:
         x = self.position_embedding.expand(len(context), -1, -1)
         for block in self.blocks:
-            x = run_block(block, x, context, camera, recomputed=self.recomputed)
+            x = run_block(block, x, context, camera, gradient_checkpointing=self.gradient_checkpointing)
         return self.norm(x).unflatten(1, (3, self.low_res, self.low_res))
 
 
@@ -119,7 +119,7 @@ class TripoSRTransformer(nn.Module):
     def __init__(self, config: TriplaneConfig, context_dim: int) -> None:
         super().__init__()
         dim, low = config.dim, config.low_res
-        self.recomputed = False
+        self.gradient_checkpointing = False
         self.planes = nn.Parameter(random_values(3, dim, low, low, std=dim**-0.5))
         self.norm = nn.GroupNorm(_GROUPS, dim, _GROUP_NORM_EPS)
         self.project_in = nn.Linear(dim, dim)
@@ -130,7 +130,7 @@ class TripoSRTransformer(nn.Module):
         tokens = self.planes.transpose(0, 1).flatten(1)[None].expand(len(context), -1, -1)  # (b, dim, 3 low low)
         x = self.project_in(self.norm(tokens).transpose(1, 2)).to(tokens.dtype)  # the sum keeps it under autocast
         for block in self.blocks:
-            x = run_block(block, x, context, recomputed=self.recomputed)
+            x = run_block(block, x, context, gradient_checkpointing=self.gradient_checkpointing)
         x = self.project_out(x) + tokens.transpose(1, 2)
         return x.unflatten(1, (3, *self.planes.shape[-2:]))
 

@@ -63,7 +63,7 @@ class ViT(nn.Module):
         super().__init__()
         d = config.hidden_size
         self.config = config
-        self.recomputed = False
+        self.gradient_checkpointing = False
         self.patch_embedding = nn.Conv2d(3, d, config.patch_size, stride=config.patch_size)
         self.cls_token = nn.Parameter(random_values(1, 1, d, std=0.02))
         self.register_tokens = (
@@ -109,7 +109,7 @@ class ViT(nn.Module):
         x = self._with_extra_tokens(x + self._patch_positions(h, w))
         camera = None if self.camera_embedding is None else self.camera_embedding(vectors)
         for block in self.blocks:
-            x = run_block(block, x, camera, recomputed=self.recomputed)
+            x = run_block(block, x, camera, gradient_checkpointing=self.gradient_checkpointing)
         tokens = self.norm(x)
         if self.register_tokens is not None:
             tokens = torch.cat([tokens[:, :1], tokens[:, 1 + self.config.register_tokens :]], dim=1)

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
-from instantmesh.config import StrictModel, parse_config, read_mapping
+from instantmesh import hub
+from instantmesh.config import StrictModel, read_config, read_mapping
 from instantmesh.errors import ConfigError
+from instantmesh.systems.instantmesh import InstantMeshConfig
 from instantmesh.training.schedule import OptimiserConfig
 
 
@@ -24,7 +27,7 @@ class LoopConfig(StrictModel):
         average_decay: of the weights' moving average, which is what is exported.
         workers: loader processes beside each training process; 0 loads in the process itself.
         log_steps: between entries in the log.
-        picture_steps: between pictures in the log.
+        image_steps: between images in the log.
         checkpoint_minutes: between checkpoints.
     """
 
@@ -36,7 +39,7 @@ class LoopConfig(StrictModel):
     average_decay: PositiveFloat = 0.998
     workers: NonNegativeInt = 0
     log_steps: PositiveInt = 25
-    picture_steps: PositiveInt = 500
+    image_steps: PositiveInt = 500
     checkpoint_minutes: PositiveFloat = 3.0
 
 
@@ -48,26 +51,57 @@ class StageConfig(StrictModel):
     loop: LoopConfig
 
 
-Config = TypeVar("Config", bound=StageConfig)
-
-
 def read_stage_mapping(path: str | PathLike[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Keys and values of a run's YAML file, changed by `key=value`s; dots in keys go into the mappings.
+    """Keys and values of a run's YAML file, or of a shipped one by its name, changed by `key=value`s; dots in keys go
+    into the mappings.
+
+    A `model` that is a name or a model folder becomes that model's configuration, so that overrides can change it.
 
     Raises:
         ConfigError: the file can't be read, has no `stage`, or an override isn't `key=value`.
+        UnknownModelError: no model goes by the name.
     """
-    values = read_mapping(path)
+    values = read_mapping(find_config(path))
+    _resolve_model(values)
     for override in overrides:
         _override(values, override)
+        _resolve_model(values)
     if not isinstance(values.get("stage"), str):
         raise ConfigError(f"{path} must name its stage")
     return values
 
 
-def read_stage_config(path: str | PathLike[str], kind: type[Config], overrides: Sequence[str] = ()) -> Config:
-    """Read a run's YAML file as `kind`; errors as in `read_stage_mapping` and `parse_config`."""
-    return parse_config(read_stage_mapping(path, overrides), kind, source=str(path))
+def find_config(name: str | PathLike[str]) -> Path:
+    """The YAML file of a path, or of the name of a configuration that comes with the package.
+
+    Raises:
+        ConfigError: there is neither; the message lists the names.
+    """
+    shipped = {path.stem: path for path in sorted((hub.asset_folder("configs") / "train").glob("*.yaml"))}
+    if Path(name).is_file():
+        return Path(name)
+    if str(name) not in shipped:
+        raise ConfigError(f"there is no configuration {str(name)!r}: give a YAML file, or one of {', '.join(shipped)}")
+    return shipped[str(name)]
+
+
+def model_config(name: str) -> InstantMeshConfig:
+    """The architecture of a model by its name, or of a model folder or finished run. Nothing is downloaded.
+
+    Raises:
+        UnknownModelError: there is none.
+    """
+    folders = (Path(name).expanduser(), hub.asset_folder("weights") / name)
+    paths = [folder / "reconstruction" / "config.yaml" for folder in folders]
+    found = next((path for path in paths if path.is_file()), None)
+    return read_config(
+        found or hub.asset_folder("configs") / "model" / f"{hub.resolve(name).name}.yaml", InstantMeshConfig
+    )
+
+
+def _resolve_model(values: dict[str, Any]) -> None:
+    if isinstance(values.get("model"), str):
+        values["model"] = model_config(values["model"]).model_dump()
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -15,7 +15,7 @@ class DataConfig(StrictModel):
     Attributes:
         folder: what `instantmesh data render` or `instantmesh data pack` wrote, or data in the same layout.
         procedural: unions of primitives, or shapes after LRM-Zero, rendered on the fly.
-        objects, first_seed, size_px: how many procedural ones, from which seed on, and the side of their pictures.
+        objects, first_seed, size_px: how many procedural ones, from which seed on, and the side of their images.
     """
 
     folder: str | None = None
@@ -40,10 +40,10 @@ def open_data(config: DataConfig, layout: Literal["random", "diffusion"]) -> Obj
     if config.folder is None and config.procedural is None:
         raise ConfigError("data needs a folder, or procedural: unions or zero")
     if config.procedural is None:
-        from instantmesh.data.reading import open_source
+        from instantmesh.data.stored_objects import open_source
 
         assert config.folder is not None
         return open_source(config.folder)
-    from instantmesh.data.on_the_fly import ProceduralSource
+    from instantmesh.data.procedural.source import ProceduralSource
 
     return ProceduralSource(config.first_seed, config.objects, config.size_px, layout, config.procedural)

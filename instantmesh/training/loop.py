@@ -8,6 +8,7 @@ may read ahead as they like, and a run killed at any moment goes on to the same 
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from tqdm import tqdm
 from instantmesh.errors import ConfigError, InstantMeshError
 from instantmesh.training.checkpoint import Progress, load_checkpoint, save_checkpoint, whole
 from instantmesh.training.config import LoopConfig
-from instantmesh.training.log import RunLog
+from instantmesh.training.interruption import TrainingInterrupted, catching_interruption, ignore_interruption
+from instantmesh.training.run_log import RunLog
 from instantmesh.training.schedule import OptimiserConfig, learning_rate, optimisers
 from instantmesh.training.stage import Batch, BatchSource, Stage
 
@@ -57,6 +59,7 @@ def train(
 
     Raises:
         ConfigError: the batch can't be shared out evenly, or a sharded run asks for Muon or has one process.
+        TrainingInterrupted: Ctrl-C was pressed; a checkpoint of the last step is written.
         TrainingError: a loss or gradient isn't finite. The last checkpoint is kept, the batch is saved beside it.
         InputError: the checkpoint in `out` is of another model.
     """
@@ -64,24 +67,30 @@ def train(
     run = _Run(stage, optimiser, loop, out)
     start = time.monotonic()
     deadline = start + 60 * minutes if minutes is not None else float("inf")
-    saved, logged, window = start, start, _Window()
-    for batches in _steps(source, optimiser, loop, run.progress, run.accelerator):
-        window.add(run.step(batches))
-        step, now = run.progress.step, time.monotonic()
-        if step % loop.picture_steps == 0:
-            run.pictures(batches[0])
-        if step % loop.log_steps == 0 or step == optimiser.steps:
-            run.log_numbers(window.mean(run.accelerator), (now - logged) / window.steps)
-            logged, window = now, _Window()
-        # The main process's clock decides for all: they save and stop at the same step.
-        out_of_time, save_now = run.agreed(now > deadline, now - saved > 60 * loop.checkpoint_minutes)
-        if out_of_time:
-            break
-        if save_now:
-            run.save()
-            saved = now
-    run.save()
-    return run.finish()
+    saved, logged, window, interrupted = start, start, _Window(), False
+    with catching_interruption() as interruption:
+        for batches in _steps(source, optimiser, loop, run.progress, run.accelerator):
+            window.add(run.step(batches))
+            step, now = run.progress.step, time.monotonic()
+            if step % loop.image_steps == 0:
+                run.preview(batches[0])
+            if step % loop.log_steps == 0 or step == optimiser.steps:
+                run.log_numbers(window.mean(run.accelerator), (now - logged) / window.steps)
+                logged, window = now, _Window()
+            # The main process's clock and keyboard decide for all: they save and stop at the same step.
+            interrupted, out_of_time, save_now = run.agreed(
+                interruption.requested, now > deadline, now - saved > 60 * loop.checkpoint_minutes
+            )
+            if interrupted or out_of_time:
+                break
+            if save_now:
+                run.save()
+                saved = now
+        run.save()
+    average = run.finish()
+    if interrupted:
+        raise TrainingInterrupted(f"interrupted after step {run.progress.step}; the same command goes on from {out}")
+    return average
 
 
 class _Run:
@@ -151,7 +160,7 @@ class _Run:
         if bool(torch.isfinite(whole(norm))):
             return
         path = self.out / f"bad-batch-{self.accelerator.process_index}.pt"
-        torch.save({"step": self.progress.step, "batches": [(seed, vars(batch)) for seed, batch in batches]}, path)
+        torch.save({"step": self.progress.step, "batches": [(seed, asdict(batch)) for seed, batch in batches]}, path)
         values = ", ".join(f"{name} {float(loss):.4g}" for name, loss in losses.items())
         raise TrainingError(f"step {self.progress.step}: a gradient isn't finite ({values}); its batch is in {path}")
 
@@ -163,18 +172,18 @@ class _Run:
                 self.average[name].copy_(tensor)
 
     @torch.no_grad()
-    def pictures(self, batch: tuple[int, Batch]) -> None:
+    def preview(self, batch: tuple[int, Batch]) -> None:
         """Show the first objects of a batch. All processes compute, as sharded weights need them; one writes."""
         sharded = [module for module in self.model.modules() if isinstance(module, FSDPModule)]
         for module in sharded:
             module.unshard()
         with self.accelerator.autocast():
-            shown = self._inner.pictures(batch[1].to(self.accelerator.device))
-        pictures = {name: picture.float().clone() for name, picture in shown.items()}  # gathered weights are freed now
+            shown = self._inner.preview(batch[1].to(self.accelerator.device))
+        images = {name: image.float().clone() for name, image in shown.items()}  # gathered weights are freed now
         for module in sharded:
             module.reshard()
         if self._log is not None:
-            self._log.pictures(self.progress.step, pictures)
+            self._log.images(self.progress.step, images)
 
     def log_numbers(self, losses: dict[str, float], seconds_per_step: float) -> None:
         """Write an entry of the log."""
@@ -260,6 +269,7 @@ def _steps(
         batch_size=None,
         sampler=range(left * loop.accumulation),
         num_workers=loop.workers,
+        worker_init_fn=ignore_interruption,
         collate_fn=_unchanged,  # pyright: ignore[reportArgumentType]
     )
     entries = iter(loader)

@@ -25,7 +25,7 @@ def slope_loss(predicted: Float[Tensor, "*p 3"], normals: Float[Tensor, "*p 3"])
 
 
 def color_loss(predicted: Float[Tensor, "*n 3 h w"], true: Float[Tensor, "*n 3 h w"]) -> Float[Tensor, ""]:
-    """Mean squared error of pictures in [0, 1], taken as the papers do between colours in [-1, 1]."""
+    """Mean squared error of images in [0, 1], taken as the papers do between colours in [-1, 1]."""
     return 4 * (predicted - true).square().mean()
 
 
@@ -77,8 +77,8 @@ def sides_loss(sdf_before: Float[Tensor, " p"], sdf_behind: Float[Tensor, " p"])
     return outside + inside
 
 
-def picture_gradient_loss(predicted: Float[Tensor, "n c h w"], true: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
-    """Mean absolute difference of horizontal and vertical picture gradients: a small stand-in for perceptual losses."""
+def image_gradient_loss(predicted: Float[Tensor, "n c h w"], true: Float[Tensor, "n c h w"]) -> Float[Tensor, ""]:
+    """Mean absolute difference of horizontal and vertical image gradients: a small stand-in for perceptual losses."""
     dx = (predicted.diff(dim=-1) - true.diff(dim=-1)).abs().mean()
     dy = (predicted.diff(dim=-2) - true.diff(dim=-2)).abs().mean()
     return dx + dy

@@ -1,4 +1,4 @@
-"""Batches of the multiview stage: a query view, and six fixed views pasted as one 3 x 2 picture."""
+"""Batches of the multiview stage: a query view, and six fixed views pasted as one 3 x 2 image."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from instantmesh.training.stage import Batch, object_numbers
 FACTOR = 8
 """Pixels of a latent's side."""
 
-Pictures = NDArray[np.uint8]
+SevenImages = NDArray[np.uint8]
 """(n, 7, s, s, 4) RGBA with straight alpha: the query view, then the six fixed views (`data.dataset`)."""
 
 SevenViews = Callable[[NDArray[np.int64]], tuple[Tensor, Tensor]]
-"""Numbers of b objects -> pictures (b, 7, 3, s, s) in [0, 1] on white, and masks (b, 7, 1, s, s)."""
+"""Numbers of b objects -> images (b, 7, 3, s, s) in [0, 1] on white, and masks (b, 7, 1, s, s)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +27,11 @@ class MultiviewBatch(Batch):
     """b objects.
 
     Attributes:
-        painted: the six views as 3 x 2 pictures in [0, 1]. condition: the query view, of another size in every batch.
+        tiled_views: the six views as 3 x 2 images in [0, 1]. condition: the query view, of another size in every batch.
         clip_pixels: the query view at the vision encoder's size. weight: of the loss, by latent position, mean 1.
     """
 
-    painted: Float[Tensor, "b 3 height width"]
+    tiled_views: Float[Tensor, "b 3 height width"]
     condition: Float[Tensor, "b 3 k k"]
     clip_pixels: Float[Tensor, "b 3 s s"]
     weight: Float[Tensor, "b 1 h w"]
@@ -41,7 +41,7 @@ class MultiviewSource:
     """Draws batches.
 
     Args:
-        views: the pictures of `objects` objects.
+        views: the images of `objects` objects.
         condition_size_px: smallest and largest side of the condition, which is drawn anew for every batch, in
             multiples of eight.
         clip_size_px: the vision encoder's.
@@ -63,53 +63,53 @@ class MultiviewSource:
 
     def batch(self, samples: NDArray[np.int64], rng: np.random.Generator) -> MultiviewBatch:
         """Views of these samples' objects, and a condition of a random size."""
-        pictures, mask = self._views(object_numbers(samples, self._objects, self._seed))
+        images, mask = self._views(object_numbers(samples, self._objects, self._seed))
         low, high = (size // FACTOR for size in self._condition_size_px)
-        query = pictures[:, 0]
+        query = images[:, 0]
         return MultiviewBatch(
-            painted=tile_six(pictures[:, 1:]),
+            tiled_views=tile_six(images[:, 1:]),
             condition=resized(query, int(rng.integers(low, high + 1)) * FACTOR),
             clip_pixels=resized(query, self._clip_size_px),
             weight=_position_weights(mask[:, 1:], self._background_weight),
         )
 
 
-def views_of_pictures(pictures: Pictures) -> SevenViews:
+def views_of_images(images: SevenImages) -> SevenViews:
     """Views out of an array."""
-    return lambda rows: on_white(torch.from_numpy(pictures[rows]))
+    return lambda rows: on_white(torch.from_numpy(images[rows]))
 
 
 def views_of_objects(read: Callable[[int], tuple[Tensor, Tensor]], tile_size_px: int) -> SevenViews:
     """Views of objects that are read one by one, resized to the tiles' size.
 
     Args:
-        read: number of an object -> pictures (7, 3, s, s) on white, the query first, and masks (7, 1, s, s).
+        read: number of an object -> images (7, 3, s, s) on white, the query first, and masks (7, 1, s, s).
     """
 
     def views(rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        pictures, masks = zip(*(read(int(row)) for row in rows), strict=True)
-        sizes = [torch.stack([resized(x, tile_size_px) for x in stack]) for stack in (pictures, masks)]
+        images, masks = zip(*(read(int(row)) for row in rows), strict=True)
+        sizes = [torch.stack([resized(x, tile_size_px) for x in stack]) for stack in (images, masks)]
         return sizes[0], sizes[1]
 
     return views
 
 
-def resized(pictures: Float[Tensor, "b c s s"], size_px: int) -> Float[Tensor, "b c t t"]:
-    """Pictures of another size, bicubic with antialiasing, in [0, 1]."""
-    if pictures.shape[-1] == size_px:
-        return pictures
-    return interpolate(pictures, (size_px, size_px), mode="bicubic", antialias=True).clamp(0, 1)
+def resized(images: Float[Tensor, "b c s s"], size_px: int) -> Float[Tensor, "b c t t"]:
+    """Images of another size, bicubic with antialiasing, in [0, 1]."""
+    if images.shape[-1] == size_px:
+        return images
+    return interpolate(images, (size_px, size_px), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def on_white(rgba: UInt8[Tensor, "*n h w 4"]) -> tuple[Float[Tensor, "*n 3 h w"], Float[Tensor, "*n 1 h w"]]:
-    """Pictures in [0, 1] on white and their masks, of 8-bit RGBA with straight alpha."""
+    """Images in [0, 1] on white and their masks, of 8-bit RGBA with straight alpha."""
     channels_first = rgba.movedim(-1, -3).float() / 255
     color, mask = channels_first[..., :3, :, :], channels_first[..., 3:, :, :]
     return color * mask + 1 - mask, mask
 
 
 def tile_six(views: Float[Tensor, "b 6 c h w"]) -> Float[Tensor, "b c height width"]:
-    """Six views as one 3 x 2 picture, row-major, for each of b objects."""
+    """Six views as one 3 x 2 image, row-major, for each of b objects."""
     b, _, c, h, w = views.shape
     return views.unflatten(1, (3, 2)).permute(0, 3, 1, 4, 2, 5).reshape(b, c, 3 * h, 2 * w)
 

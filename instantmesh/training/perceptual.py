@@ -1,4 +1,4 @@
-"""How alike two pictures look: LPIPS, or picture gradients as a replacement that a configuration asks for by name."""
+"""How alike two images look: LPIPS, or image gradients as a replacement that a configuration asks for by name."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -8,12 +8,12 @@ from torch import Tensor
 
 from instantmesh import backends
 from instantmesh.errors import MissingFileError
-from instantmesh.training.losses import picture_gradient_loss
+from instantmesh.training.losses import image_gradient_loss
 
-PerceptualName = Literal["lpips-vgg", "picture-gradients"]
+PerceptualName = Literal["lpips-vgg", "image-gradients"]
 
 PerceptualLoss = Callable[[Tensor, Tensor], Tensor]
-"""predicted and true pictures (n, 3, h, w) in [0, 1] -> their mean distance, a scalar"""
+"""predicted and true images (n, 3, h, w) in [0, 1] -> their mean distance, a scalar"""
 
 
 def perceptual_loss(name: PerceptualName) -> PerceptualLoss:
@@ -23,7 +23,7 @@ def perceptual_loss(name: PerceptualName) -> PerceptualLoss:
         MissingBackendError: `lpips-vgg` without torchmetrics and torchvision.
         MissingFileError: VGG's weights, which torchvision downloads once, can't be had.
     """
-    return Lpips() if name == "lpips-vgg" else _picture_gradients
+    return Lpips() if name == "lpips-vgg" else _image_gradients
 
 
 class Lpips:
@@ -39,7 +39,7 @@ class Lpips:
             metric = metrics.LearnedPerceptualImagePatchSimilarity(net_type="vgg")
         except OSError as error:  # no network, a full disk
             raise MissingFileError(
-                f"LPIPS needs VGG's weights ({error}): fetch them once, or set perceptual: picture-gradients"
+                f"LPIPS needs VGG's weights ({error}): fetch them once, or set perceptual: image-gradients"
             ) from error
         # The metric itself would keep every score of the run, and its graph.
         self._net: Any = metric.net.requires_grad_(False).eval()
@@ -49,5 +49,5 @@ class Lpips:
         return net(2 * predicted - 1, 2 * true - 1).mean()
 
 
-def _picture_gradients(predicted: Float[Tensor, "n 3 h w"], true: Float[Tensor, "n 3 h w"]) -> Float[Tensor, ""]:
-    return 2 * picture_gradient_loss(predicted, true)
+def _image_gradients(predicted: Float[Tensor, "n 3 h w"], true: Float[Tensor, "n 3 h w"]) -> Float[Tensor, ""]:
+    return 2 * image_gradient_loss(predicted, true)

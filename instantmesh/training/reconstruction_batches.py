@@ -1,8 +1,9 @@
 """Batches of the reconstruction stages: some views of an object to see, others to be judged by, both augmented.
 
-Symbols: b objects, v input views, t target views, s side of the model's pictures, S side of the data's.
+Symbols: b objects, v input views, t target views, s side of the model's images, S side of the data's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ class ViewsConfig(StrictModel):
     """How views are drawn and augmented; the defaults are InstantMesh's.
 
     Attributes:
-        inputs, targets: views of an object that the model sees, and others that its pictures are compared with.
+        inputs, targets: views of an object that the model sees, and others that its images are compared with.
         scale_probability: how often an object is scaled. scale: by a factor drawn evenly between these.
         camera_noise: largest error of each of an input camera's 16 numbers.
     """
@@ -39,33 +40,54 @@ class ViewsConfig(StrictModel):
 
 
 @dataclass(frozen=True, eq=False)
+class TargetViews(Batch):
+    """What rendered views of b objects are compared with: t views each, as in `ObjectViews`.
+
+    Attributes:
+        camera_to_world, intrinsics: of the views, without noise.
+    """
+
+    images: Float[Tensor, "b t 3 S S"]
+    mask: Float[Tensor, "b t 1 S S"]
+    depth: Float[Tensor, "b t 1 S S"]
+    normal: Float[Tensor, "b t 3 S S"]
+    camera_to_world: Float[Tensor, "b t 4 4"]
+    intrinsics: Float[Tensor, "b t 3 3"]
+
+    @classmethod
+    def stack(cls, objects: Sequence[ObjectViews]) -> "TargetViews":
+        """The views of several objects, as many of each."""
+        fields = (
+            (
+                views.images,
+                views.mask,
+                views.depth,
+                views.normal,
+                views.cameras.camera_to_world,
+                views.cameras.intrinsics,
+            )
+            for views in objects
+        )
+        return cls(*(torch.stack(field) for field in zip(*fields, strict=True)))
+
+    def __getitem__(self, index: int) -> ObjectViews:
+        """The views of one object."""
+        cameras = Cameras(self.camera_to_world[index], self.intrinsics[index])
+        return ObjectViews(self.images[index], self.mask[index], self.depth[index], self.normal[index], cameras)
+
+
+@dataclass(frozen=True, eq=False)
 class ReconstructionBatch(Batch):
     """Views of b objects.
 
     Attributes:
         images: of the input views, in [0, 1] on white. cameras: their camera vectors, with noise.
-        target_images, target_mask, target_depth, target_normal: as in `ObjectViews`.
-        target_poses: camera-to-world. target_intrinsics: normalised. Both without noise.
+        targets: other views.
     """
 
     images: Float[Tensor, "b v 3 s s"]
     cameras: Float[Tensor, "b v 16"]
-    target_images: Float[Tensor, "b t 3 S S"]
-    target_mask: Float[Tensor, "b t 1 S S"]
-    target_depth: Float[Tensor, "b t 1 S S"]
-    target_normal: Float[Tensor, "b t 3 S S"]
-    target_poses: Float[Tensor, "b t 4 4"]
-    target_intrinsics: Float[Tensor, "b t 3 3"]
-
-    def targets(self, index: int) -> ObjectViews:
-        """The target views of one object."""
-        return ObjectViews(
-            self.target_images[index],
-            self.target_mask[index],
-            self.target_depth[index],
-            self.target_normal[index],
-            Cameras(self.target_poses[index], self.target_intrinsics[index]),
-        )
+    targets: TargetViews
 
 
 class ReconstructionSource:
@@ -74,7 +96,7 @@ class ReconstructionSource:
     Args:
         objects: the data set.
         config: of the views.
-        image_size_px: side of the model's pictures.
+        image_size_px: side of the model's images.
         seed: of the order of the objects.
 
     Raises:
@@ -93,25 +115,17 @@ class ReconstructionSource:
     def batch(self, samples: NDArray[np.int64], rng: np.random.Generator) -> ReconstructionBatch:
         """Views of these samples' objects, each object augmented on its own."""
         numbers = object_numbers(samples, len(self._objects), self._seed)
-        items = [self._item(int(number), rng) for number in numbers]
-        return ReconstructionBatch(*(torch.stack(field) for field in zip(*items, strict=True)))
+        images, cameras, targets = zip(*(self._item(int(number), rng) for number in numbers), strict=True)
+        return ReconstructionBatch(torch.stack(images), torch.stack(cameras), TargetViews.stack(targets))
 
-    def _item(self, number: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        """The fields of one object."""
+    def _item(self, number: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, ObjectViews]:
+        """Images and camera vectors of one object's input views, and its target views."""
         config = self._config
         chosen = rng.permutation(self._objects.view_count)[: config.inputs + config.targets]
         views = augmented(self._objects.read(number, chosen.tolist()), config, rng)
         seen, target = views[: config.inputs], views[config.inputs :]
-        return (
-            resized(seen.images, self._image_size_px),
-            with_noise(camera_vector(seen.cameras), config.camera_noise, rng),
-            target.images,
-            target.mask,
-            target.depth,
-            target.normal,
-            target.cameras.camera_to_world,
-            target.cameras.intrinsics,
-        )
+        vectors = with_noise(camera_vector(seen.cameras), config.camera_noise, rng)
+        return resized(seen.images, self._image_size_px), vectors, target
 
 
 def augmented(views: ObjectViews, config: ViewsConfig, rng: np.random.Generator) -> ObjectViews:
@@ -122,7 +136,7 @@ def augmented(views: ObjectViews, config: ViewsConfig, rng: np.random.Generator)
 
 
 def rotated(views: ObjectViews, angle: float) -> ObjectViews:
-    """Views of the object turned about z by an angle in radians: the pictures stay, cameras and normals turn."""
+    """Views of the object turned about z by an angle in radians: the images stay, cameras and normals turn."""
     x, y, z = views.normal.unbind(1)
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
     normal = torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=1)
@@ -131,7 +145,7 @@ def rotated(views: ObjectViews, angle: float) -> ObjectViews:
 
 
 def scaled(views: ObjectViews, factor: float) -> ObjectViews:
-    """Views of the object made `factor` times as large: the pictures stay, cameras move away, depths grow."""
+    """Views of the object made `factor` times as large: the images stay, cameras move away, depths grow."""
     cameras = scale_positions(views.cameras, factor)
     return ObjectViews(views.images, views.mask, factor * views.depth, views.normal, cameras)
 

@@ -1,4 +1,4 @@
-"""What both reconstruction stages have in common: a model, its start, pictures to compare, a way out."""
+"""What both reconstruction stages have in common: a model, its start, images to compare, a way out."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -21,11 +21,11 @@ from instantmesh.training.reconstruction_batches import ReconstructionBatch, Rec
 from instantmesh.training.stage import Stage
 
 
-class PictureLossConfig(StrictModel):
-    """Weights of the losses of colour pictures and masks; the colours' squared error weighs 1.
+class ImageLossConfig(StrictModel):
+    """Weights of the losses of colour images and masks; the colours' squared error weighs 1.
 
     Attributes:
-        perceptual: LPIPS with VGG as in the paper, or picture gradients, a stated replacement that needs no weights.
+        perceptual: LPIPS with VGG as in the paper, or image gradients, a stated replacement that needs no weights.
             Nothing chooses for you: LPIPS without its packages is an error.
     """
 
@@ -40,7 +40,7 @@ class ReconstructionStageConfig(StageConfig):
     Attributes:
         data: objects with random views.
         start: a checkpoint, model folder or finished run; random weights where it is left out.
-        checkpoint_activations: compute the transformers' blocks, and in stage 1 what rays see, again in the backward
+        gradient_checkpointing: compute the transformers' blocks, and in stage 1 what rays see, again in the backward
             pass: less memory for more time.
     """
 
@@ -48,7 +48,7 @@ class ReconstructionStageConfig(StageConfig):
     data: DataConfig
     views: ViewsConfig = ViewsConfig()
     start: str | None = None
-    checkpoint_activations: bool = False
+    gradient_checkpointing: bool = False
 
     def source(self) -> ReconstructionSource:
         """Where the batches come from. Errors as in `open_data` and `ReconstructionSource`."""
@@ -60,7 +60,7 @@ AnyConfig = TypeVar("AnyConfig", bound=ReconstructionStageConfig)
 
 
 class ReconstructionStage(Stage[ReconstructionBatch], Generic[AnyConfig]):
-    """A reconstruction model, trained with pictures.
+    """A reconstruction model, trained with images.
 
     The transformers run in the precision of the loop, fields, renderers and losses always in float32.
 
@@ -76,7 +76,7 @@ class ReconstructionStage(Stage[ReconstructionBatch], Generic[AnyConfig]):
             raise ConfigError(f"stage {config.stage} trains a model with representation: {self.representation}")
         self.config = config
         self.model = InstantMesh(config.model)
-        self.model.checkpoint_activations(config.checkpoint_activations)
+        self.model.set_gradient_checkpointing(config.gradient_checkpointing)
 
     def forward(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
         planes = self.model(batch.images, batch.cameras)
@@ -89,15 +89,15 @@ class ReconstructionStage(Stage[ReconstructionBatch], Generic[AnyConfig]):
 
     @abstractmethod
     def rendered(self, planes: Float[Tensor, "3 c h w"], batch: ReconstructionBatch) -> dict[str, Tensor]:
-        """Pictures (t, 3, h, w) of a batch's first object from its target views, by name."""
+        """Images (t, 3, h, w) of a batch's first object from its target views, by name."""
 
-    def pictures(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
+    def preview(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
         """Input and target views of the first object, and what the model makes of it."""
         planes = self.model(batch.images[:1], batch.cameras[:1])
         with torch.autocast(planes.device.type, enabled=False):
-            shown = {"target": batch.target_images[0], **self.rendered(planes[0].float(), batch)}
-        pictures = {name: tile(views, columns=2) for name, views in shown.items()}
-        return {"input": tile(batch.images[0], columns=3), **pictures}
+            shown = {"target": batch.targets.images[0], **self.rendered(planes[0].float(), batch)}
+        images = {name: tile(views, columns=2) for name, views in shown.items()}
+        return {"input": tile(batch.images[0], columns=3), **images}
 
     def export(self, folder: Path) -> None:
         export_reconstruction(self.model, folder)

@@ -20,7 +20,7 @@ CONFIG_NAME = "config.yaml"
 
 
 def run(
-    config_path: str | PathLike[str],
+    config_name: str | PathLike[str],
     out: str | PathLike[str],
     overrides: Sequence[str] = (),
     minutes: float | None = None,
@@ -30,7 +30,7 @@ def run(
     Every process of a run started by `accelerate launch` or `torchrun` calls this.
 
     Args:
-        config_path: of the YAML file. overrides: `key=value`s that change it.
+        config_name: of a YAML file, or of one that comes with the package. overrides: `key=value`s that change it.
         out: folder of checkpoint, log, TensorBoard files, `config.yaml` as it was used, and the trained model.
         minutes: stop early after about this much time; the same call goes on later.
 
@@ -38,7 +38,7 @@ def run(
         ConfigError: the configuration is wrong. TrainingError: a loss isn't finite. InputError, MissingFileError: data
         or weights are missing, or `out` holds a run of another model.
     """
-    config = read_config(config_path, overrides)
+    config = read_config(config_name, overrides)
     kind = stage_kind(config.stage)
     torch.manual_seed(config.loop.seed)  # the first weights, the same on every process
     stage, source = kind.build(config)

@@ -2,13 +2,16 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from instantmesh.training.config import StageConfig
 
 Moved = TypeVar("Moved", bound="Batch")
 Some = TypeVar("Some", bound="Batch")
@@ -17,11 +20,11 @@ Made = TypeVar("Made", bound="Batch", covariant=True)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
-    """Base of all batches: frozen dataclasses whose fields are tensors."""
+    """Base of all batches: frozen dataclasses whose fields are tensors or batches."""
 
-    def to(self: Moved, device: torch.device | str) -> Moved:
+    def to(self: Moved, device: torch.device | str, *, non_blocking: bool = True) -> Moved:
         """The same batch on `device`."""
-        moved = {name: value.to(device, non_blocking=True) for name, value in vars(self).items()}
+        moved = {name: value.to(device, non_blocking=non_blocking) for name, value in vars(self).items()}
         return dataclasses.replace(self, **moved)
 
 
@@ -51,13 +54,26 @@ class Stage(nn.Module, ABC, Generic[Some]):
     def forward(self, batch: Some) -> dict[str, Tensor]:
         """Named losses, weighted: their sum is minimised. The same names at every step, on every process."""
 
-    def pictures(self, batch: Some) -> dict[str, Tensor]:
-        """Pictures (3, h, w) in [0, 1] of the first objects of a batch, for the log. Called without gradients."""
+    def preview(self, batch: Some) -> dict[str, Tensor]:
+        """Images (3, h, w) in [0, 1] of the first objects of a batch, for the log. Called without gradients."""
         return {}
 
     @abstractmethod
     def export(self, folder: Path) -> None:
         """Write the trained networks into `folder`, in the form in which the library loads them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StageKind:
+    """A kind of stage, which a configuration chooses by `stage: NAME`.
+
+    Attributes:
+        config: class of its configuration.
+        build: makes the stage and the source of its batches.
+    """
+
+    config: type[StageConfig]
+    build: Callable[[Any], tuple[Stage, BatchSource]]
 
 
 def object_numbers(samples: NDArray[np.int64], objects: int, seed: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """Weights that a reconstruction stage takes over from another model.
 
 Stage 1 starts from OpenLRM's triplane transformer and DINO's vision transformer, stage 2 from stage 1: its signed
-distance is stage 1's density, turned round and moved, so that the surface is there before the first step.
+distance is stage 1's density, negated and moved, so that the surface is there before the first step.
 """
 
 import logging
@@ -37,40 +37,30 @@ class Transfer:
     new: tuple[str, ...]
 
 
-def start_radiance_field(model: InstantMesh, start: str) -> None:
-    """Fill stage 1's model from a checkpoint of its own kind, whole, or from an OpenLRM one as `take_openlrm` does.
+def start_from(model: InstantMesh, start: str) -> None:
+    """Fill a model from a checkpoint of its own kind, or a smaller one (`grown`); a radiance field also from an OpenLRM
+    model (`take_openlrm`), a surface also from a radiance field (`take_radiance_field`).
 
     Raises:
         MissingFileError: there is no such file. CheckpointError: it doesn't fit.
     """
     tensors = checkpoint_tensors(start)
-    if _OPENLRM_MARK not in tensors:
-        _load_whole(model, tensors, start)
-        return
-    transfer = take_openlrm(model, tensors)
-    _log.info(
-        "%d tensors are OpenLRM's; %d start anew: %s", len(transfer.taken), len(transfer.new), _parts(transfer.new)
-    )
-
-
-def start_surface(model: InstantMesh, start: str) -> None:
-    """Fill stage 2's model from a checkpoint of its own kind, a smaller one as `grown` makes it fit, or from stage 1's
-    as `take_radiance_field` does.
-
-    Raises:
-        MissingFileError: there is no such file. CheckpointError: it doesn't fit.
-    """
-    tensors = checkpoint_tensors(start)
-    if _RADIANCE_MARK not in tensors:
-        _load_whole(model, grown(model, tensors), start)
-        return
     config = model.config
     assert isinstance(config, InstantMeshConfig)
-    with torch.device("meta"):
-        radiance = InstantMesh(config.model_copy(update={"representation": "nerf"}))
-    _check(radiance, tensors, start)
-    radiance.load_official(tensors)
-    take_radiance_field(model, radiance)
+    if config.representation == "nerf" and _OPENLRM_MARK in tensors:
+        transfer = take_openlrm(model, tensors)
+        taken, new = len(transfer.taken), len(transfer.new)
+        _log.info("%d tensors are OpenLRM's; %d start anew: %s", taken, new, _parts(transfer.new))
+    elif config.representation == "mesh" and _RADIANCE_MARK in tensors:
+        with torch.device("meta"):
+            radiance = InstantMesh(config.model_copy(update={"representation": "nerf"}))
+        _check(radiance, tensors, start)
+        radiance.load_official(tensors)
+        take_radiance_field(model, radiance)
+    else:
+        tensors = grown(model, tensors)
+        _check(model, tensors, start)
+        model.load_state_dict(from_official(tensors, model.state_dict(), model.official_names))
 
 
 def checkpoint_tensors(start: str) -> dict[str, Tensor]:
@@ -139,14 +129,14 @@ def take_dino(model: InstantMesh, official: Mapping[str, Tensor]) -> Transfer:
 
 @torch.no_grad()
 def grown(model: InstantMesh, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A smaller model's tensors, made to fit a model for larger pictures, or with more encoder blocks.
+    """A smaller model's tensors, made to fit a model for larger images, or with more encoder blocks.
 
     Position embeddings of patches are interpolated. The additional blocks come last, and begin by passing on what
     they get: what they would add is multiplied by zero.
 
     Args:
         model: with random weights; only its shapes and those of the additional blocks count.
-        tensors: under their official names. What isn't smaller is left as it is, and checked by `start_surface`.
+        tensors: under their official names. What isn't smaller is left as it is, and checked by `start_from`.
     """
     result = dict(tensors)
     for name, ours in model.official_state().items():
@@ -180,7 +170,7 @@ def take_radiance_field(model: InstantMesh, radiance: InstantMesh) -> None:
 def surface_from_density(surface: SurfaceHead, radiance: RadianceHead, threshold: float) -> None:
     """Make the signed distance zero just where the density is `threshold`, negative where it is larger.
 
-    The signed distance is tau - (raw density): the density's net with its last layer turned round, w = -w_d and
+    The signed distance is tau - (raw density): the density's net with its last layer negated, w = -w_d and
     b = tau - b_d. The threshold is one of the density softplus(raw - 1), as marching cubes uses it, so tau is the raw
     number that stands for it: 10.99995 for 10. With tau = 10 the surface would be that of the density 9.0001. Colours
     are the same net's colour rows. Deformation and cube weights stay as they are.
@@ -202,12 +192,6 @@ def surface_from_density(surface: SurfaceHead, radiance: RadianceHead, threshold
 def _take(model: InstantMesh, values: Mapping[str, Tensor]) -> Transfer:
     model.load_state_dict(dict(values), strict=False)
     return Transfer(tuple(values), tuple(name for name in model.state_dict() if name not in values))
-
-
-def _load_whole(model: InstantMesh, tensors: dict[str, Tensor], start: str) -> None:
-    _check(model, tensors, start)
-    state = from_official(tensors, model.state_dict(), model.official_names)
-    model.load_state_dict(state)
 
 
 def _check(model: InstantMesh, tensors: Mapping[str, Tensor], start: str) -> None:

@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.data.views import ObjectViews
 

@@ -138,7 +138,7 @@ SHEARED = np.tile(np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, -4]], np.flo
     [
         ("001.png", None, "thing: 001.png is missing"),
         ("cameras.npz", None, "thing: cameras.npz is missing"),
-        ("001_normal.png", b"not a picture", "thing: 001_normal.png is damaged"),
+        ("001_normal.png", b"not an image", "thing: 001_normal.png is damaged"),
         ("001_depth.png", encode(made_views())["001_depth.png"][:60], "thing: 001_depth.png is damaged"),
         ("cameras.npz", b"PK nonsense", "thing: cameras.npz is damaged"),
         ("cameras.npz", cameras_file(poses=SHEARED), "no cam_poses"),

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from instantmesh import backends
-from instantmesh.data.model_names import NamedModel, find_models
+from instantmesh.data.asset_names import NamedAsset, find_assets
 from instantmesh.data.ray_cluster import run_on_cluster
 from instantmesh.data.render_job import Layout, RenderSettings, object_names, render_object
 
-from .made_models import write_plain
+from .made_assets import write_plain
 
 SETTINGS = RenderSettings(Layout.reconstruction, views=8, size_px=64, seed=0)
 
@@ -20,12 +20,12 @@ SETTINGS = RenderSettings(Layout.reconstruction, views=8, size_px=64, seed=0)
 def test_a_machine_that_goes_away_takes_nothing_with_it(tmp_path: Path):
     for index in range(8):
         write_plain(tmp_path / "models" / f"plain{index}.stl", (1, 1 + index / 2, 2))
-    models, marks = find_models([tmp_path / "models"]), tmp_path / "marks"
+    models, marks = find_assets([tmp_path / "models"]), tmp_path / "marks"
     marks.mkdir()
     ray: Any = backends.load("ray")
     from ray.cluster_utils import Cluster  # noqa: TID251
 
-    def work(model: NamedModel) -> str | None:
+    def work(model: NamedAsset) -> str | None:
         import ray  # noqa: TID251
 
         (marks / f"{ray.get_runtime_context().get_node_id()}.{model.name}").touch()

@@ -15,28 +15,28 @@ import pytest
 
 from instantmesh import cli
 from instantmesh.data import layout
+from instantmesh.data.asset_names import NamedAsset, find_assets
 from instantmesh.data.engines import Engine
-from instantmesh.data.model_names import NamedModel, find_models
-from instantmesh.data.render_job import Layout, RenderSettings, object_names, render_models, render_object
+from instantmesh.data.render_job import Layout, RenderSettings, object_names, render_assets, render_object
 from instantmesh.errors import InputError, MissingBackendError, MissingFileError
 
-from .made_models import write_box, write_plain
+from .made_assets import write_box, write_plain
 
 SETTINGS = RenderSettings(Layout.reconstruction, views=6, size_px=64, seed=3)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> list[NamedModel]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[NamedAsset]:
     """Six models of different shapes."""
     folder = tmp_path_factory.mktemp("models")
     write_box(folder / "box.glb")
     for index in range(5):
         write_plain(folder / "plain" / f"plain{index}.stl", (1, 1 + index / 2, 2))
-    return find_models([folder])
+    return find_assets([folder])
 
 
 @pytest.fixture(scope="module")
-def expected(models: list[NamedModel], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def expected(models: list[NamedAsset], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The models rendered one after another in this process."""
     out = tmp_path_factory.mktemp("expected")
     for model in models:
@@ -57,11 +57,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("[!.]*/*")}
 
 
-def test_processes_make_the_same_files_and_report_failures(models: list[NamedModel], expected: Path, tmp_path: Path):
+def test_processes_make_the_same_files_and_report_failures(models: list[NamedAsset], expected: Path, tmp_path: Path):
     broken = tmp_path / "broken.glb"
     broken.write_bytes(b"not a model")
     out = tmp_path / "out"
-    objects, failures = render_models([NamedModel("broken", broken), *models], out, SETTINGS, workers=2)
+    objects, failures = render_assets([NamedAsset("broken", broken), *models], out, SETTINGS, workers=2)
     assert contents(out) == contents(expected)
     assert objects == sorted(model.name for model in models)
     assert [failure.name for failure in failures] == ["broken"]
@@ -75,17 +75,17 @@ def test_processes_make_the_same_files_and_report_failures(models: list[NamedMod
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_mended_model_is_tried_again_and_nothing_else(models: list[NamedModel], tmp_path: Path):
+def test_a_mended_model_is_tried_again_and_nothing_else(models: list[NamedAsset], tmp_path: Path):
     broken, out = tmp_path / "broken.stl", tmp_path / "out"
     broken.write_bytes(b"not a model")
-    todo = [NamedModel("broken", broken), *models[:1]]
-    _, failures = render_models(todo, out, SETTINGS, workers=1)
+    todo = [NamedAsset("broken", broken), *models[:1]]
+    _, failures = render_assets(todo, out, SETTINGS, workers=1)
     assert [failure.name for failure in failures] == ["broken"]
     with pytest.raises(InputError, match="seed 3 and not 4"):
-        render_models(todo, out, replace(SETTINGS, seed=4), workers=1)
+        render_assets(todo, out, replace(SETTINGS, seed=4), workers=1)
     made = (out / models[0].name).stat().st_mtime_ns
     write_plain(broken)
-    objects, failures = render_models(todo, out, SETTINGS, workers=1)
+    objects, failures = render_assets(todo, out, SETTINGS, workers=1)
     assert objects == sorted(["broken", models[0].name])
     assert not failures
     assert not (out / "failures.jsonl").exists()
@@ -93,7 +93,7 @@ def test_a_mended_model_is_tried_again_and_nothing_else(models: list[NamedModel]
 
 
 @pytest.mark.usefixtures("in_this_process")
-def test_a_killed_run_is_completed(models: list[NamedModel], expected: Path, tmp_path: Path):
+def test_a_killed_run_is_completed(models: list[NamedAsset], expected: Path, tmp_path: Path):
     out, folder = tmp_path / "out", models[0].path.parent
     options = ["--views", "6", "--size-px", "64", "--seed", "3", "--workers", "1"]
     command = [sys.executable, "-m", "instantmesh", "data", "render", str(folder), str(out), *options]
@@ -108,7 +108,7 @@ def test_a_killed_run_is_completed(models: list[NamedModel], expected: Path, tmp
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert 1 <= len(object_names(out)) < 6
-    objects, _ = render_models(models, out, SETTINGS, workers=1)
+    objects, _ = render_assets(models, out, SETTINGS, workers=1)
     assert len(objects) == 6
     assert contents(out) == contents(expected)
 
@@ -121,7 +121,7 @@ def _group_lives(group: int) -> bool:
     return True
 
 
-def test_what_is_written_is_what_the_cameras_see(models: list[NamedModel], expected: Path):
+def test_what_is_written_is_what_the_cameras_see(models: list[NamedAsset], expected: Path):
     views = layout.read_object(expected / "box", range(6))
     again = SETTINGS.cameras("box")
     np.testing.assert_allclose(views.cameras.camera_to_world, again.camera_to_world, atol=1e-5)
@@ -131,7 +131,7 @@ def test_what_is_written_is_what_the_cameras_see(models: list[NamedModel], expec
     assert float(views.mask.mean((1, 2, 3)).min()) > 0.05
 
 
-def test_the_diffusion_layout_sees_models_whole(models: list[NamedModel], tmp_path: Path):
+def test_the_diffusion_layout_sees_models_whole(models: list[NamedAsset], tmp_path: Path):
     settings = RenderSettings(Layout.diffusion, views=7, size_px=48, seed=0)
     for model in models:
         assert render_object(model, tmp_path, settings) is None
@@ -145,7 +145,7 @@ def test_names_are_short_unique_and_fit_for_files(tmp_path: Path):
     for place in ("a/chair.glb", "b/chair.glb", "b/chair.obj", "table.v2.stl", "A_Chair.ply", "b/notes.txt"):
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).touch()
-    found = find_models([tmp_path, tmp_path / "table.v2.stl"])
+    found = find_assets([tmp_path, tmp_path / "table.v2.stl"])
     names = {str(model.path.relative_to(tmp_path.resolve())): model.name for model in found}
     assert names == {
         "a/chair.glb": "a_chair_glb",
@@ -157,10 +157,10 @@ def test_names_are_short_unique_and_fit_for_files(tmp_path: Path):
     for model in found:
         layout.check_object_name(model.name)
     with pytest.raises(MissingFileError):
-        find_models([tmp_path / "nowhere"])
+        find_assets([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no models"):
-        find_models([tmp_path / "empty"])
+        find_assets([tmp_path / "empty"])
 
 
 def test_engines_that_are_not_there_are_found_out_before_the_work(models, tmp_path, monkeypatch):
@@ -168,7 +168,7 @@ def test_engines_that_are_not_there_are_found_out_before_the_work(models, tmp_pa
     monkeypatch.setitem(sys.modules, "bpy", None)
     settings = RenderSettings(Layout.reconstruction, views=6, size_px=64, seed=3, engine=Engine.blender)
     with pytest.raises(MissingBackendError, match=r"instantmesh\[blender\]"):
-        render_models(models, tmp_path / "out", settings, workers=1)
+        render_assets(models, tmp_path / "out", settings, workers=1)
     assert not (tmp_path / "out").exists()
 
 
@@ -176,7 +176,7 @@ def test_faults_that_are_not_the_model_s_are_not_held_against_it(models, tmp_pat
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="can't write"):
         render_object(models[0], tmp_path / "file" / "out", SETTINGS)
-    monkeypatch.setattr("instantmesh.data.render_job.load_model", partial(_fail, ZeroDivisionError("chance")))
+    monkeypatch.setattr("instantmesh.data.render_job.load_asset", partial(_fail, ZeroDivisionError("chance")))
     assert render_object(models[0], tmp_path / "out", SETTINGS) == "ZeroDivisionError: chance"
 
 

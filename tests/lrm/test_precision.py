@@ -12,8 +12,8 @@ from torch import nn
 from instantmesh import Pipeline, Views
 from instantmesh.cameras import six_view_cameras
 from instantmesh.config import TriplaneConfig, ViTConfig
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.geometry.nearest import NearestSurface
 from instantmesh.geometry.triangles import Triangles
 from instantmesh.lrm.precision import lower_products

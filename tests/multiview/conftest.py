@@ -12,7 +12,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from instantmesh.multiview.pretrained import processor_class
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
-from instantmesh.training.painting_networks import SmallModelConfig, empty_prompt_tokenizer, small_networks
+from instantmesh.training.embedded.small_networks import SmallModelConfig, empty_prompt_tokenizer, small_networks
 
 
 @pytest.fixture(scope="session")

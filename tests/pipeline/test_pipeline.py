@@ -22,8 +22,8 @@ from instantmesh import (
     Views,
 )
 from instantmesh.cameras import six_view_cameras, spherical_cameras
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.pipeline.loading import build, named_config
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.render.raster import render_mesh
@@ -38,7 +38,9 @@ def pipeline() -> Pipeline:
 def photo() -> Image.Image:
     """A held-out object, cut out."""
     camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
-    return Image.fromarray(ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).pictures(camera, 200)[0])
+    return Image.fromarray(
+        ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).rgba_images(camera, 200)[0]
+    )
 
 
 @pytest.fixture(scope="module")

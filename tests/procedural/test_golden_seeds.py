@@ -6,8 +6,8 @@ The numbers may differ by rounding between machines, so they are compared, not h
 import numpy as np
 import pytest
 
-from instantmesh.data.procedural import HELD_OUT_SEED, random_object
-from instantmesh.data.zeroverse import random_shape
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, random_object
+from instantmesh.data.procedural.zeroverse import random_shape
 
 POINTS = np.random.RandomState(0).uniform(-0.8, 0.8, (500, 3)).astype(np.float32)  # RandomState's stream is frozen
 

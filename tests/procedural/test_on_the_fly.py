@@ -1,4 +1,4 @@
-"""Shapes rendered on the fly: one object, one view, always the same picture."""
+"""Shapes rendered on the fly: one object, one view, always the same image."""
 
 import hashlib
 import multiprocessing
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from instantmesh.data.on_the_fly import ProceduralSource
-from instantmesh.data.procedural import HELD_OUT_SEED
+from instantmesh.data.procedural.source import ProceduralSource
+from instantmesh.data.procedural.unions import HELD_OUT_SEED
+from instantmesh.data.procedural.zeroverse import random_shape
 from instantmesh.data.source import ObjectSource
 from instantmesh.data.views import ObjectViews
-from instantmesh.data.zeroverse import random_shape
 from instantmesh.errors import InputError
 
 
@@ -66,10 +66,10 @@ def test_sources_can_be_sent_to_other_processes():
 
 
 def digest(seed: int) -> str:
-    """Of a shape's geometry and of a picture of it."""
+    """Of a shape's geometry and of an image of it."""
     shape = random_shape(seed)
-    picture = ProceduralSource(seed, 1, 24).read(0, [2]).images.numpy()
-    arrays = shape.vertices, shape.faces, shape.solid.normals, shape.solid.local, shape.solid.texture, picture
+    image = ProceduralSource(seed, 1, 24).read(0, [2]).images.numpy()
+    arrays = shape.vertices, shape.faces, shape.solid.normals, shape.solid.local, shape.solid.texture, image
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
 

@@ -1,15 +1,15 @@
-"""Procedural objects: their distances, normals, triangles and pictures agree with each other."""
+"""Procedural objects: their distances, normals, triangles and images agree with each other."""
 
 import numpy as np
 import pytest
 import torch
 
 from instantmesh.cameras import project, six_view_cameras, spherical_cameras
-from instantmesh.data.dataset import GeometryDataset, write_dataset
-from instantmesh.data.procedural import HELD_OUT_SEED, ProceduralSurface, polygon_distance, random_object
-from instantmesh.data.rendering import ObjectRenderer, query_camera
-from instantmesh.data.samples import geometry_samples
+from instantmesh.data.object_renderer import ObjectRenderer, query_camera
+from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, polygon_distance, random_object
 from instantmesh.errors import InputError
+from instantmesh.training.embedded.dataset import GeometryDataset, write_dataset
+from instantmesh.training.embedded.samples import geometry_samples
 
 SEEDS = range(HELD_OUT_SEED, HELD_OUT_SEED + 25)
 
@@ -72,7 +72,7 @@ def test_objects_are_seeded_and_fit_the_unit_sphere():
     assert not np.array_equal(random_object(1).triangles()[0], random_object(2).triangles()[0])
 
 
-def test_pictures_show_what_the_samples_say():
+def test_images_show_what_the_samples_say():
     """Surface points that a camera sees first project onto pixels of their own colour and depth."""
     obj = random_object(HELD_OUT_SEED + 3)
     renderer = ObjectRenderer(ProceduralSurface(obj))
@@ -94,12 +94,12 @@ def test_pictures_show_what_the_samples_say():
     assert float((truth.normal[0, :, row, column].T * normals).sum(1)[front].median()) > 0.95
 
 
-def test_query_pictures_are_centred_at_85_percent():
+def test_query_images_are_centred_at_85_percent():
     for seed in SEEDS:
         surface = ProceduralSurface(random_object(seed))
         camera = query_camera(surface.vertices, np.random.default_rng(seed))
-        picture = ObjectRenderer(surface).pictures(camera, 100)[0]
-        rows, columns = np.nonzero(picture[..., 3] > 127)
+        image = ObjectRenderer(surface).rgba_images(camera, 100)[0]
+        rows, columns = np.nonzero(image[..., 3] > 127)
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
         assert max(height, width) == pytest.approx(85, abs=2)
         assert (rows.min() + rows.max()) / 2 == pytest.approx(49.5, abs=1.5)
@@ -117,7 +117,7 @@ def test_mirrored_objects_look_mirrored():
             continue
         found += 1
         cameras = spherical_cameras([35.0, -35.0], [10.0, 10.0], radius=4.0, fov_deg=30.0)
-        left, right = ObjectRenderer(ProceduralSurface(obj)).pictures(cameras, 48)[..., 3].astype(float) / 255
+        left, right = ObjectRenderer(ProceduralSurface(obj)).rgba_images(cameras, 48)[..., 3].astype(float) / 255
         both = np.minimum(left, right[:, ::-1]).sum() / np.maximum(left, right[:, ::-1]).sum()
         assert both > 0.6  # the first part may be askew
     assert found > 5
@@ -128,15 +128,15 @@ def test_dataset_round_trip_and_resume(tmp_path):
         GeometryDataset.open(tmp_path)
     write_dataset(tmp_path, objects=3, size_px=24, first_seed=7, workers=1)
     data = GeometryDataset.open(tmp_path)
-    assert data.pictures.shape == (3, 7, 24, 24, 4)
+    assert data.images.shape == (3, 7, 24, 24, 4)
     assert data.seeds.tolist() == [7, 8, 9]
-    before = data.pictures[1].copy()
+    before = data.images[1].copy()
     state = np.load(tmp_path / "state.npy")
     state[1] = 0
     np.save(tmp_path / "state.npy", state)
     with pytest.raises(InputError, match="incomplete"):
         GeometryDataset.open(tmp_path)
     write_dataset(tmp_path, objects=3, size_px=24, first_seed=7, workers=1)
-    assert np.array_equal(GeometryDataset.open(tmp_path).pictures[1], before)
+    assert np.array_equal(GeometryDataset.open(tmp_path).images[1], before)
     with pytest.raises(InputError, match="begun with 3 objects"):
         write_dataset(tmp_path, objects=4, size_px=24, first_seed=7, workers=1)

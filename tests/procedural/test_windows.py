@@ -1,17 +1,17 @@
-"""Rays cast only where the surface can be give the pictures that all rays give."""
+"""Rays cast only where the surface can be give the images that all rays give."""
 
 import numpy as np
 import pytest
 import torch
 
 from instantmesh.cameras import look_at_origin
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer, _window
+from instantmesh.data.object_renderer import ObjectRenderer, _window
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.structures import Cameras
 
 CLOSE = (0.4, 0.2, 0.1)  # inside the object
-NEAR = (1.3, 0.2, 0.3)  # some of the object lies beside the picture
+NEAR = (1.3, 0.2, 0.3)  # some of the object lies beside the image
 AWAY = (4.0, 0.5, 1.0)
 
 
@@ -26,11 +26,11 @@ def camera_at(position: tuple[float, float, float], focal: float, shift: tuple[f
         random_cameras(1, np.random.default_rng(0)),
         camera_at(CLOSE, 1.0),
         camera_at(NEAR, 0.9),
-        camera_at(AWAY, 1.5, (0.9, 0.2)),  # at the picture's edge
-        camera_at(AWAY, 1.5, (3.0, 0.5)),  # beside the picture
+        camera_at(AWAY, 1.5, (0.9, 0.2)),  # at the image's edge
+        camera_at(AWAY, 1.5, (3.0, 0.5)),  # beside the image
     ],
 )
-def test_windows_change_no_picture(camera):
+def test_windows_change_no_image(camera):
     renderer = ObjectRenderer(ProceduralSurface(random_object(3)))
     with_window, plain = renderer._cast(camera, 65), renderer._cast_all(camera, 65)
     assert (np.abs(with_window - plain).max(-1) > 1e-3).mean() < 2e-3  # rays that graze an edge

@@ -9,15 +9,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from instantmesh.cameras import rays, six_view_cameras
-from instantmesh.data.rendering import Surface
-from instantmesh.data.zeroverse import HELD_OUT_SEED, Recipe, build, random_recipe, random_shape
-from instantmesh.data.zeroverse.booleans import difference
-from instantmesh.data.zeroverse.noise import cell_hash, random_noise
-from instantmesh.data.zeroverse.primitives import KINDS, primitive_mesh
-from instantmesh.data.zeroverse.recipe import COUNT_WEIGHTS, RADIUS, Cut, Wires
-from instantmesh.data.zeroverse.solids import Solid, concatenate
-from instantmesh.data.zeroverse.textures import PATTERNS, random_texture
-from instantmesh.data.zeroverse.wireframes import tubes
+from instantmesh.data.object_renderer import Surface
+from instantmesh.data.procedural.zeroverse import HELD_OUT_SEED, Recipe, build, random_recipe, random_shape
+from instantmesh.data.procedural.zeroverse.booleans import difference
+from instantmesh.data.procedural.zeroverse.noise import cell_hash, random_noise
+from instantmesh.data.procedural.zeroverse.primitives import KINDS, primitive_mesh
+from instantmesh.data.procedural.zeroverse.recipe import COUNT_WEIGHTS, RADIUS, Cut, Wires
+from instantmesh.data.procedural.zeroverse.solids import Solid, concatenate
+from instantmesh.data.procedural.zeroverse.textures import PATTERNS, random_texture
+from instantmesh.data.procedural.zeroverse.wireframes import tubes
 from instantmesh.geometry.rays import RayScene
 
 SEEDS = range(HELD_OUT_SEED, HELD_OUT_SEED + 24)

@@ -6,19 +6,21 @@ import numpy as np
 import pytest
 
 from instantmesh.config import TriplaneConfig, ViTConfig
-from instantmesh.data.dataset import GeometryDataset, _row
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.data.views import ObjectViews
 from instantmesh.systems.instantmesh import InstantMeshConfig
+from instantmesh.training.embedded.dataset import GeometryDataset, dataset_row
+from instantmesh.training.embedded.samples import GeometrySamples
 
 
 @pytest.fixture(scope="session")
 def small_data() -> GeometryDataset:
-    rows = [_row(seed, None, 32, 2) for seed in range(4)]
+    rows = [dataset_row(seed, None, 32, 2) for seed in range(4)]
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return GeometryDataset((), np.arange(4), np.full(4, -1, np.int32), **arrays)
+    images, query_frames = arrays.pop("pictures"), arrays.pop("query_frames")
+    return GeometryDataset((), np.arange(4), np.full(4, -1, np.int32), images, query_frames, GeometrySamples(**arrays))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from instantmesh.training import losses
 
 
-def pictures(channels: int, seed: int = 0) -> Tensor:
+def images(channels: int, seed: int = 0) -> Tensor:
     return torch.rand(2, channels, 4, 5, generator=torch.Generator().manual_seed(seed))
 
 
@@ -35,14 +35,14 @@ def test_slope_loss_is_what_it_says():
 
 
 def test_colors_are_compared_between_minus_one_and_one():
-    a, b = pictures(3), pictures(3, 1)
+    a, b = images(3), images(3, 1)
     assert float(losses.color_loss(a, b)) == pytest.approx(float(((2 * a - 1) - (2 * b - 1)).square().mean()))
     assert float(losses.color_loss(torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2))) == 4
     assert float(losses.mask_loss(torch.zeros(1, 1, 2, 2), torch.full((1, 1, 2, 2), 0.5))) == 0.25
 
 
 def test_normal_loss_against_a_loop():
-    predicted, true, mask = 0.7 * normals(0), 0.4 * normals(1), pictures(1, 2)
+    predicted, true, mask = 0.7 * normals(0), 0.4 * normals(1), images(1, 2)
     total = 0.0
     for n in range(2):
         for row in range(4):
@@ -67,7 +67,7 @@ def test_normals_that_are_not_there_cost_one_and_pull_nothing_apart():
 
 
 def test_depth_counts_inside_the_mask_only():
-    predicted, true, mask = pictures(1), pictures(1, 1), torch.zeros(2, 1, 4, 5)
+    predicted, true, mask = images(1), images(1, 1), torch.zeros(2, 1, 4, 5)
     mask[0, 0, 1, 2], mask[1, 0, 3, 3] = 1.0, 0.5
     a, b = (abs(float(predicted[place] - true[place])) for place in ((0, 0, 1, 2), (1, 0, 3, 3)))
     assert float(losses.depth_loss(predicted, true, mask)) == pytest.approx((a + 0.5 * b) / 1.5)
@@ -106,12 +106,12 @@ def test_sides_loss_pushes_signs_apart():
     assert float(losses.sides_loss(before, behind)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_picture_gradient_loss_sees_edges_and_no_brightness():
-    a = pictures(3)
-    assert float(losses.picture_gradient_loss(a, a + 0.3)) == pytest.approx(0, abs=1e-6)
+def test_image_gradient_loss_sees_edges_and_no_brightness():
+    a = images(3)
+    assert float(losses.image_gradient_loss(a, a + 0.3)) == pytest.approx(0, abs=1e-6)
     step = torch.zeros(1, 1, 2, 4)
     step[..., 2:] = 1
-    assert float(losses.picture_gradient_loss(step, torch.zeros_like(step))) == pytest.approx(1 / 3)
+    assert float(losses.image_gradient_loss(step, torch.zeros_like(step))) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("name", ["color", "mask", "normal", "depth", "entropy", "sides", "gradient"])
@@ -126,6 +126,6 @@ def test_gradients(name: str):
         "depth": lambda x: losses.depth_loss(x[:, :1], true[:, :1], mask),
         "entropy": lambda x: losses.sign_change_entropy(x[0]),
         "sides": lambda x: losses.sides_loss(x[0].flatten(), x[1].flatten()),
-        "gradient": lambda x: losses.picture_gradient_loss(x, true),
+        "gradient": lambda x: losses.image_gradient_loss(x, true),
     }
     assert torch.autograd.gradcheck(functions[name], (x,))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from instantmesh import backends
 from instantmesh.errors import MissingBackendError, MissingFileError
-from instantmesh.training.losses import picture_gradient_loss
+from instantmesh.training.losses import image_gradient_loss
 from instantmesh.training.perceptual import perceptual_loss
 
 
@@ -72,7 +72,7 @@ def test_without_packages_or_weights_the_error_names_the_replacement(monkeypatch
         return real(name)
 
     monkeypatch.setattr(backends.importlib, "import_module", import_module)
-    with pytest.raises(MissingBackendError, match="picture-gradients"):
+    with pytest.raises(MissingBackendError, match="image-gradients"):
         perceptual_loss("lpips-vgg")
 
 
@@ -83,11 +83,11 @@ def test_weights_that_cannot_be_had(stand_in: StandIn, monkeypatch: pytest.Monke
     modules = {"torchvision": None, "torchmetrics.image.lpip": SimpleNamespace()}
     modules["torchmetrics.image.lpip"].LearnedPerceptualImagePatchSimilarity = offline
     monkeypatch.setattr(backends, "load", modules.__getitem__)
-    with pytest.raises(MissingFileError, match="picture-gradients"):
+    with pytest.raises(MissingFileError, match="image-gradients"):
         perceptual_loss("lpips-vgg")
 
 
-def test_the_replacement_is_the_picture_gradients_of_colors_between_minus_one_and_one():
+def test_the_replacement_is_the_image_gradients_of_colors_between_minus_one_and_one():
     a, b = torch.rand(2, 3, 5, 5), torch.rand(2, 3, 5, 5)
-    expected = picture_gradient_loss(2 * a - 1, 2 * b - 1)
-    torch.testing.assert_close(perceptual_loss("picture-gradients")(a, b), expected)
+    expected = image_gradient_loss(2 * a - 1, 2 * b - 1)
+    torch.testing.assert_close(perceptual_loss("image-gradients")(a, b), expected)

@@ -6,8 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from instantmesh.cameras import camera_vector
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.data.rigs import random_cameras
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import ConfigError
@@ -83,13 +83,15 @@ def test_views_of_an_item_are_different_ones_with_their_own_cameras(objects_in_m
     source = ReconstructionSource(objects_in_memory, STILL, image_size_px=16, seed=0)
     batch = source.batch(np.arange(2), np.random.default_rng(0))
     assert batch.images.shape == (2, 6, 3, 16, 16)
-    assert batch.target_normal.shape == (2, 4, 3, 32, 32)
-    heights = torch.cat([batch.cameras[:, :, 11], batch.target_poses[:, :, 2, 3]], dim=1)  # which turns leave alone
+    assert batch.targets.normal.shape == (2, 4, 3, 32, 32)
+    heights = torch.cat(
+        [batch.cameras[:, :, 11], batch.targets.camera_to_world[:, :, 2, 3]], dim=1
+    )  # which turns leave alone
     for index in range(2):
         every = [objects_in_memory.read(number, range(10)).cameras.camera_to_world[:, 2, 3] for number in range(2)]
         assert any(torch.allclose(heights[index].sort().values, known.sort().values, atol=1e-5) for known in every)
-    truth = batch.targets(1)
-    torch.testing.assert_close(truth.cameras.camera_to_world, batch.target_poses[1])
+    truth = batch.targets[1]
+    torch.testing.assert_close(truth.cameras.camera_to_world, batch.targets.camera_to_world[1])
     vectors = camera_vector(truth.cameras)
     assert vectors.shape == (4, 16)
 
@@ -98,15 +100,16 @@ def test_every_epoch_shows_every_object(objects_in_memory):
     source = ReconstructionSource(objects_in_memory, STILL, image_size_px=16, seed=0)
     for epoch in range(3):
         batch = source.batch(np.arange(2) + 2 * epoch, np.random.default_rng(epoch))
-        means = {round(float(masks.mean()), 2) for masks in batch.target_mask}
+        means = {round(float(masks.mean()), 2) for masks in batch.targets.mask}
         assert len(means) == 2
 
 
 def test_batches_follow_the_random_numbers_alone(objects_in_memory):
     source = ReconstructionSource(objects_in_memory, ViewsConfig(), image_size_px=16, seed=0)
     first, same, other = (source.batch(np.arange(2), np.random.default_rng(seed)) for seed in (1, 1, 2))
-    for name, tensor in vars(first).items():
-        assert torch.equal(tensor, getattr(same, name)), name
+    for batch, other_one in ((first, same), (first.targets, same.targets)):
+        for name, tensor in vars(batch).items():
+            assert name == "targets" or torch.equal(tensor, getattr(other_one, name)), name
     assert not torch.equal(first.cameras, other.cameras)
 
 
@@ -117,7 +120,7 @@ def test_noise_reaches_the_inputs_only(objects_in_memory):
         for config in (STILL, noisy)
     ]
     assert 0.01 < float((batches[0].cameras - batches[1].cameras).abs().max()) <= 0.02 + 1e-5
-    assert torch.equal(batches[0].target_poses, batches[1].target_poses)
+    assert torch.equal(batches[0].targets.camera_to_world, batches[1].targets.camera_to_world)
 
 
 def test_too_few_views_are_an_error(objects_in_memory):

@@ -16,7 +16,12 @@ from instantmesh.errors import ConfigError
 from instantmesh.hub import asset_folder
 from instantmesh.lrm.heads import SurfaceHead
 from instantmesh.training.losses import color_loss, mask_loss
-from instantmesh.training.reconstruction_batches import ReconstructionBatch, ReconstructionSource, ViewsConfig
+from instantmesh.training.reconstruction_batches import (
+    ReconstructionBatch,
+    ReconstructionSource,
+    TargetViews,
+    ViewsConfig,
+)
 from instantmesh.training.reconstruction_stage import ReconstructionStage
 from instantmesh.training.stages import read_config, stage_kind
 from instantmesh.training.stages.mesh import SURFACE_LOSSES, MeshConfig, MeshStage, points_beside_surface
@@ -44,7 +49,7 @@ def settings(stage: str, representation: str, **values: Any) -> dict[str, Any]:
         "grid_resolution": 16,
     }
     run = {"optimiser": {"learning_rate": 1e-3, "steps": 10}, "loop": {"batch_size": 2}, "data": {"folder": "x"}}
-    return {"stage": stage, "model": model, **run, "perceptual": "picture-gradients", "views": STILL, **values}
+    return {"stage": stage, "model": model, **run, "perceptual": "image-gradients", "views": STILL, **values}
 
 
 def nerf_stage(**values: Any) -> NerfStage:
@@ -64,7 +69,8 @@ def batch(objects_in_memory: Any) -> ReconstructionBatch:
 
 
 def only(batch: ReconstructionBatch, index: int) -> ReconstructionBatch:
-    return ReconstructionBatch(**{name: value[[index]] for name, value in vars(batch).items()})
+    targets = TargetViews.stack([batch.targets[index]])
+    return ReconstructionBatch(batch.images[[index]], batch.cameras[[index]], targets)
 
 
 def make_surface(stage: MeshStage) -> MeshStage:
@@ -159,7 +165,7 @@ def test_stage_two_learns_an_object_from_nothing(batch: ReconstructionBatch):
 
 
 def test_losses_of_patches_compare_what_they_say(batch: ReconstructionBatch):
-    """With whole pictures as patches: the rendering of the whole view against the truth."""
+    """With whole images as patches: the rendering of the whole view against the truth."""
     torch.manual_seed(0)
     values = settings("nerf", "nerf", patch_px=32, size_px=(32, 32))
     stage = NerfStage(parse_config(values, NerfConfig))
@@ -167,12 +173,12 @@ def test_losses_of_patches_compare_what_they_say(batch: ReconstructionBatch):
     torch.manual_seed(3)
     losses = stage.losses(planes, batch)
     torch.manual_seed(3)
-    parts = [stage._patches(planes[i], batch.targets(i)) for i in range(2)]
+    parts = [stage._patches(planes[i], batch.targets[i]) for i in range(2)]
     color, weight = torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
-    torch.testing.assert_close(losses["color"], color_loss(color, batch.target_images.flatten(0, 1)))
-    torch.testing.assert_close(losses["mask"], mask_loss(weight, batch.target_mask.flatten(0, 1)))
+    torch.testing.assert_close(losses["color"], color_loss(color, batch.targets.images.flatten(0, 1)))
+    torch.testing.assert_close(losses["mask"], mask_loss(weight, batch.targets.mask.flatten(0, 1)))
     fixed = stage.rendered(planes[0].detach(), batch)["render"]
-    assert float((color[:2] - fixed).detach().abs().mean()) < 0.02  # other draws along the rays, the same picture
+    assert float((color[:2] - fixed).detach().abs().mean()) < 0.02  # other draws along the rays, the same image
 
 
 def test_random_numbers_are_torchs_own(batch: ReconstructionBatch):
@@ -186,16 +192,16 @@ def test_random_numbers_are_torchs_own(batch: ReconstructionBatch):
 
 @pytest.mark.parametrize("make", [nerf_stage, lambda **values: make_surface(mesh_stage(**values))])
 def test_checkpointing_activations_changes_no_gradient(make: Any, batch: ReconstructionBatch):
-    kept, recomputed = make(), make(checkpoint_activations=True)
-    assert kept.model.encoder.recomputed is False
-    assert recomputed.model.encoder.recomputed is True
-    recomputed.load_state_dict(kept.state_dict())
-    expected, found = gradients(kept, batch), gradients(recomputed, batch)
+    kept, gradient_checkpointing = make(), make(gradient_checkpointing=True)
+    assert kept.model.encoder.gradient_checkpointing is False
+    assert gradient_checkpointing.model.encoder.gradient_checkpointing is True
+    gradient_checkpointing.load_state_dict(kept.state_dict())
+    expected, found = gradients(kept, batch), gradients(gradient_checkpointing, batch)
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, msg=name)
     if isinstance(kept, NerfStage):
-        assert saved_bytes(recomputed, batch) < 0.2 * saved_bytes(kept, batch)
-    assert saved_bytes(recomputed.model, batch) < 0.5 * saved_bytes(kept.model, batch)
+        assert saved_bytes(gradient_checkpointing, batch) < 0.2 * saved_bytes(kept, batch)
+    assert saved_bytes(gradient_checkpointing.model, batch) < 0.5 * saved_bytes(kept.model, batch)
 
 
 def saved_bytes(module: nn.Module, batch: ReconstructionBatch) -> int:
@@ -275,7 +281,7 @@ def test_a_field_that_is_not_finite_gives_a_loss_that_is_not(batch: Reconstructi
 
 
 def test_points_lie_on_both_sides_of_the_true_surface(batch: ReconstructionBatch):
-    truth = batch.targets(0)
+    truth = batch.targets[0]
     before, behind = points_beside_surface(truth, 0.1)
     torch.testing.assert_close((before - behind).norm(dim=1), torch.full((len(before),), 0.2), atol=1e-4, rtol=0)
     middle = (before + behind) / 2
@@ -289,20 +295,22 @@ def test_points_lie_on_both_sides_of_the_true_surface(batch: ReconstructionBatch
 
 
 def test_an_object_that_no_target_shows_is_no_error(batch: ReconstructionBatch):
-    blank = dataclasses.replace(batch, target_mask=torch.zeros_like(batch.target_mask))
+    blank = dataclasses.replace(
+        batch, targets=dataclasses.replace(batch.targets, mask=torch.zeros_like(batch.targets.mask))
+    )
     assert float(mesh_stage()(blank)["empty"].detach()) == 0
 
 
-def test_pictures_for_the_log(batch: ReconstructionBatch):
+def test_images_for_the_log(batch: ReconstructionBatch):
     with torch.no_grad():
-        nerf, mesh = nerf_stage().pictures(batch), make_surface(mesh_stage()).pictures(batch)
-        empty = mesh_stage().pictures(batch)
+        nerf, mesh = nerf_stage().preview(batch), make_surface(mesh_stage()).preview(batch)
+        empty = mesh_stage().preview(batch)
     assert nerf.keys() == {"input", "target", "render", "opacity"}
     assert mesh.keys() == {"input", "target", "target_normal", "render", "normal"}
     assert empty.keys() == {"input", "target", "target_normal"}
-    for picture in (*nerf.values(), *mesh.values()):
-        assert float(picture.min()) >= -1e-2
-        assert float(picture.max()) <= 1 + 1e-2
+    for image in (*nerf.values(), *mesh.values()):
+        assert float(image.min()) >= -1e-2
+        assert float(image.max()) <= 1 + 1e-2
     assert nerf["input"].shape == (3, 64, 96)
     assert mesh["normal"].shape == (3, 32, 64)
 
@@ -327,7 +335,7 @@ def test_stage_two_goes_on_from_stage_one(batch: ReconstructionBatch, tmp_path: 
     ("stage", "values", "message"),
     [
         ("nerf", {"patch_px": 64, "size_px": (32, 128)}, "size_px must run upwards"),
-        ("nerf", {"perceptual": "lpips"}, "picture-gradients"),
+        ("nerf", {"perceptual": "lpips"}, "image-gradients"),
         ("mesh", {"mask_wieght": 1.0}, "did you mean 'mask_weight'"),
     ],
 )

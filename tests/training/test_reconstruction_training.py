@@ -7,25 +7,25 @@ from torch import nn
 
 from instantmesh.cameras import camera_vector, photo_camera, project, six_view_cameras
 from instantmesh.config import read_config
-from instantmesh.data.photo_frame import into_frames
-from instantmesh.data.procedural import ProceduralSurface, random_object
-from instantmesh.data.rendering import ObjectRenderer
+from instantmesh.data.object_renderer import ObjectRenderer
+from instantmesh.data.procedural.unions import ProceduralSurface, random_object
 from instantmesh.hub import read_checkpoint
 from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training import losses
 from instantmesh.training.config import LoopConfig
-from instantmesh.training.loop import train
-from instantmesh.training.schedule import OptimiserConfig
-from instantmesh.training.stages.geometry import (
+from instantmesh.training.embedded.geometry import (
     GeometryConfig,
     GeometrySource,
     GeometryStage,
     rotated_camera_vectors,
 )
-from instantmesh.training.stages.rendering import RenderingConfig, RenderingSource, RenderingStage
+from instantmesh.training.embedded.photo_frame import into_frames
+from instantmesh.training.embedded.rendering import RenderingConfig, RenderingSource, RenderingStage
+from instantmesh.training.loop import train
+from instantmesh.training.schedule import OptimiserConfig
 from instantmesh.training.transfer import grown
 
-SETTINGS = {"data": "", "loop": LoopConfig(batch_size=4, log_steps=1)}
+SETTINGS = {"data": {"folder": ""}, "loop": LoopConfig(batch_size=4, log_steps=1)}
 
 
 def optimiser(steps: int, **values: float) -> OptimiserConfig:
@@ -36,7 +36,7 @@ def geometry(model: InstantMeshConfig, steps: int = 1, **changes: object) -> Geo
     return GeometryConfig(stage="geometry", model=model, optimiser=optimiser(steps), **SETTINGS, **changes)
 
 
-def test_batches_turn_pictures_cameras_and_geometry_together(small_data, small_model):
+def test_batches_turn_images_cameras_and_geometry_together(small_data, small_model):
     config = geometry(small_model, camera_noise=0.0, subset_probability=0.0, free_rotation_probability=1.0)
     batch = GeometrySource(small_data, config).batch(np.arange(3), np.random.default_rng(0))
     still = camera_vector(six_view_cameras())
@@ -45,7 +45,7 @@ def test_batches_turn_pictures_cameras_and_geometry_together(small_data, small_m
         cos, sin = angle.cos(), angle.sin()
         turn = torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
         row = int(batch.rows[index])
-        points = torch.from_numpy(small_data.points[row].astype(np.float32))
+        points = torch.from_numpy(small_data.samples.points[row].astype(np.float32))
         torch.testing.assert_close(batch.points[index], points @ turn.T, atol=1e-5, rtol=0)
         position = still[:, [3, 7, 11]] @ turn.T
         torch.testing.assert_close(batch.cameras[index][:, [3, 7, 11]], position, atol=1e-5, rtol=0)
@@ -64,15 +64,15 @@ def test_photos_come_with_the_geometry_in_their_cameras_frame(small_data, small_
         assert size == pytest.approx(0.85, abs=0.05) or (size < 0.85 and reach == pytest.approx(0.98, abs=0.06))
         assert float(((low + high) / 2 - 0.5).abs().max()) < 0.04
         scale = batch.frames[index, 4]
-        distances = torch.from_numpy(small_data.distances[batch.rows[index]].astype(np.float32))
+        distances = torch.from_numpy(small_data.samples.distances[batch.rows[index]].astype(np.float32))
         torch.testing.assert_close(batch.distances[index], scale * distances)
 
 
-def test_true_pictures_follow_into_a_photos_frame(small_data, small_model):
+def test_true_images_follow_into_a_photos_frame(small_data, small_model):
     config = rendering(small_model).model_copy(update={"photo_probability": 1.0})
     batch = RenderingSource(small_data, config).batch(np.arange(4), np.random.default_rng(0))
     for k, index in enumerate(batch.rendered.tolist()):
-        truth, frame = batch.truth(k), batch.frames[index : index + 1]
+        truth, frame = batch.targets[k], batch.frames[index : index + 1]
         surface = ProceduralSurface(random_object(int(small_data.seeds[batch.rows[index]])))
         surface.vertices = into_frames(torch.from_numpy(surface.vertices)[None], frame)[0].numpy()
         seen = ObjectRenderer(surface).views(truth.cameras, 32)
@@ -81,7 +81,7 @@ def test_true_pictures_follow_into_a_photos_frame(small_data, small_model):
 
 
 def test_a_grown_model_starts_as_the_small_one(small_model):
-    """One more encoder block adds nothing at first; the same pictures give the same planes."""
+    """One more encoder block adds nothing at first; the same images give the same planes."""
     torch.manual_seed(0)
     small = InstantMesh(small_model)
     encoder = small_model.encoder.model_copy(update={"layers": 2})
@@ -150,19 +150,19 @@ def rendering(model: InstantMeshConfig) -> RenderingConfig:
         stage="rendering",
         model=model,
         optimiser=optimiser(1),
-        picture_size_px=32,
-        perceptual="picture-gradients",
+        target_size_px=32,
+        perceptual="image-gradients",
         **SETTINGS,
     )
 
 
-def test_true_pictures_are_turned_with_their_objects(small_data, small_model):
-    """A third of a turn of the object: the picture is the one from a third less, its normals turned."""
+def test_true_images_are_turned_with_their_objects(small_data, small_model):
+    """A third of a turn of the object: the image is the one from a third less, its normals turned."""
     config = rendering(small_model).model_copy(update={"free_rotation_probability": 0.0})
     batch = RenderingSource(small_data, config).batch(np.arange(4), np.random.default_rng(0))
     assert batch.rendered.tolist() == sorted(set(batch.rendered.tolist()))
     for k, index in enumerate(batch.rendered.tolist()):
-        truth, angle = batch.truth(k), batch.frames[index, 0]
+        truth, angle = batch.targets[k], batch.frames[index, 0]
         surface = ProceduralSurface(random_object(int(small_data.seeds[batch.rows[index]])))
         cos, sin = float(angle.cos()), float(angle.sin())
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float32)

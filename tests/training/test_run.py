@@ -1,21 +1,29 @@
 """Configurations of runs, and the command that trains one."""
 
 import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
 from instantmesh import cli
-from instantmesh.data.dataset import write_dataset
-from instantmesh.errors import ConfigError, InputError, MissingFileError
+from instantmesh.config import read_config as read_config_file
+from instantmesh.errors import ConfigError, InputError, MissingFileError, UnknownModelError
 from instantmesh.hub import asset_folder
 from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.training.data import DataConfig, open_data
+from instantmesh.training.embedded.dataset import write_dataset
 from instantmesh.training.run import run
 from instantmesh.training.schedule import OptimiserConfig, learning_rate
-from instantmesh.training.stages import STAGE_NAMES, read_config, stage_kind
+from instantmesh.training.stages import STAGE_MODULES, read_config, stage_kind
 
 SHIPPED = sorted((asset_folder("configs") / "train").glob("*.yaml"))
 
@@ -45,18 +53,20 @@ def test_cosine_rate_falls_to_its_end_and_starts_again():
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_configuration_is_read(path: Path):
-    assert read_config(path).stage in STAGE_NAMES
+    assert read_config(path).stage in STAGE_MODULES
 
 
 def test_every_stage_has_a_kind():
-    for name in STAGE_NAMES:
+    for name in STAGE_MODULES:
         assert stage_kind(name).config.model_fields["optimiser"]
 
 
 def test_overrides_go_into_the_configuration():
     path = asset_folder("configs") / "train" / "tiny-geometry.yaml"
-    config = read_config(path, ["optimiser.steps=7", "loop.batch_size=2", "data=elsewhere", "model.encoder.layers=1"])
-    assert (config.optimiser.steps, config.loop.batch_size, config.data) == (7, 2, "elsewhere")
+    config = read_config(
+        path, ["optimiser.steps=7", "loop.batch_size=2", "data.folder=elsewhere", "model.encoder.layers=1"]
+    )
+    assert (config.optimiser.steps, config.loop.batch_size, config.data.folder) == (7, 2, "elsewhere")
     assert config.model.encoder.layers == 1
     assert config.model.encoder.hidden_size == 128
 
@@ -66,7 +76,7 @@ def test_overrides_go_into_the_configuration():
     [
         ("optimiser.step=7", "unknown key 'optimiser.step'; did you mean 'steps'"),
         ("steps", "isn't of the form key=value"),
-        ("data.folder=x", "data isn't a mapping"),
+        ("optimiser.steps.few=1", "steps isn't a mapping"),
         ("optimiser.steps=[", "isn't YAML"),
         ("optimiser.steps=-1", "greater than 0"),
         ("stage=geometri", "unknown stage 'geometri'; there are diffusion"),
@@ -75,6 +85,17 @@ def test_overrides_go_into_the_configuration():
 def test_wrong_overrides_say_what_is_wrong(override: str, message: str):
     with pytest.raises(ConfigError, match=message.replace("(", r"\\(")):
         read_config(asset_folder("configs") / "train" / "tiny-geometry.yaml", [override])
+
+
+def test_models_are_named_or_described():
+    named = read_config("fine-tune-tiny").model
+    assert named == read_config_file(asset_folder("weights") / "tiny" / "reconstruction" / "config.yaml", type(named))
+    assert read_config("instant-mesh-large").model.triplane.channels == 80
+    assert read_config("instant-nerf-base").model.representation == "nerf"
+    changed = read_config("fine-tune-tiny", ["model=instant-mesh-base", "model.grid_resolution=64"]).model
+    assert (changed.grid_resolution, changed.triplane.channels) == (64, 40)
+    with pytest.raises(UnknownModelError, match="did you mean tiny"):
+        read_config("fine-tune-tiny", ["model=tinny"])
 
 
 def test_data_is_a_folder_or_procedural():
@@ -91,9 +112,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, small_model) -> Path:
     values = {
         "stage": "geometry",
         "model": small_model.model_dump(),
-        "data": str(folder / "data"),
+        "data": {"folder": str(folder / "data")},
         "optimiser": {"learning_rate": 1e-3, "steps": 3, "algorithm": "muon"},
-        "loop": {"batch_size": 2, "log_steps": 1, "picture_steps": 2},
+        "loop": {"batch_size": 2, "log_steps": 1, "image_steps": 2},
     }
     (folder / "small.yaml").write_text(yaml.safe_dump(values))
     return folder
@@ -116,10 +137,29 @@ def test_the_command_trains_goes_on_and_leaves_a_model(
     assert Pipeline.from_pretrained(str(tmp_path / "run"), device="cpu", multiview=False) is not None
 
 
+def test_ctrl_c_saves_a_checkpoint_and_the_command_goes_on(small_run: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "instantmesh", "train", str(small_run / "small.yaml"), "-o", str(out)]
+    endless = [*command, "optimiser.steps=100000", "loop.workers=1", "loop.checkpoint_minutes=1000"]
+    with subprocess.Popen(endless, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        while process.poll() is None and not (out / "log.jsonl").is_file():
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: loader processes get it, too
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    last = errors.strip().splitlines()[-1]
+    assert re.fullmatch(rf"interrupted after step \d+; the same command goes on from {out}", last)
+    assert "Traceback" not in errors
+    step = int(re.findall(r"\d+", last)[0])
+    assert torch.load(out / "checkpoint.pt", weights_only=True)["step"] == step > 0
+    run(small_run / "small.yaml", out, [f"optimiser.steps={step + 1}"])
+    assert (out / "reconstruction" / "model.safetensors").is_file()
+
+
 def test_missing_things_are_named(small_run: Path, tmp_path: Path):
     with pytest.raises(InputError, match="holds no data set"):
-        run(small_run / "small.yaml", tmp_path / "run", ["data=nowhere"])
+        run(small_run / "small.yaml", tmp_path / "run", ["data.folder=nowhere"])
     with pytest.raises(MissingFileError, match="no checkpoint to start from: nowhere"):
         run(small_run / "small.yaml", tmp_path / "run", ["start=nowhere"])
-    with pytest.raises(ConfigError, match="can't read"):
+    with pytest.raises(ConfigError, match=r"no configuration .*none.yaml.*, or one of fine-tune-tiny, instant-mesh"):
         run(tmp_path / "none.yaml", tmp_path / "run")

@@ -17,8 +17,7 @@ from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.systems.openlrm import OpenLRM, OpenLRMConfig
 from instantmesh.training.export import export_reconstruction
 from instantmesh.training.transfer import (
-    start_radiance_field,
-    start_surface,
+    start_from,
     take_dino,
     take_openlrm,
     take_radiance_field,
@@ -120,14 +119,14 @@ def test_points_of_the_zero_level_have_the_thresholds_density(dense_radiance: In
 def test_stage_two_starts_from_stage_ones_folder_with_the_undeformed_grid(dense_radiance: InstantMesh, tmp_path: Path):
     export_reconstruction(dense_radiance, tmp_path)
     model = InstantMesh(config("mesh"))
-    start_surface(model, str(tmp_path))
+    start_from(model, str(tmp_path))
     torch.testing.assert_close(planes(model), planes(dense_radiance), atol=2e-2, rtol=2e-2)  # saved as float16
     surface = extract_flexicubes(surface_field(model), 24)
     assert len(surface.faces) > 100
     assert float(surface.raw_weights.detach().abs().max()) == 0
     again = InstantMesh(config("mesh"))
     export_reconstruction(model, tmp_path / "mesh")
-    start_surface(again, str(tmp_path / "mesh"))  # stage 2's own kind is taken whole
+    start_from(again, str(tmp_path / "mesh"))  # stage 2's own kind is taken whole
     torch.testing.assert_close(
         again.head.state_dict()["net_sdf.6.bias"], model.head.state_dict()["net_sdf.6.bias"].half().float()
     )
@@ -189,11 +188,11 @@ def test_fewer_blocks_and_other_channels_take_what_fits(golden_folder: Path):
 def test_an_openlrm_of_another_width_is_refused(golden_folder: Path, tmp_path: Path):
     path = golden_folder / "openlrm_tiny.weights.safetensors"
     with pytest.raises(CheckpointError, match="of another shape"):
-        start_radiance_field(InstantMesh(config(dim=32)), str(path))
+        start_from(InstantMesh(config(dim=32)), str(path))
     with pytest.raises(CheckpointError, match="missing"):
-        start_radiance_field(InstantMesh(config(layers=3)), str(path))
+        start_from(InstantMesh(config(layers=3)), str(path))
     with pytest.raises(MissingFileError, match="no checkpoint to start from"):
-        start_radiance_field(InstantMesh(config()), str(tmp_path / "nothing"))
+        start_from(InstantMesh(config()), str(tmp_path / "nothing"))
 
 
 def test_stage_one_starts_from_its_own_kind_whole(dense_radiance: InstantMesh, tmp_path: Path):
@@ -202,7 +201,7 @@ def test_stage_one_starts_from_its_own_kind_whole(dense_radiance: InstantMesh, t
         tmp_path / "model.safetensors",
     )
     model = InstantMesh(config())
-    start_radiance_field(model, str(tmp_path))
+    start_from(model, str(tmp_path))
     for name, tensor in dense_radiance.state_dict().items():
         assert torch.equal(tensor, model.state_dict()[name]), name
 

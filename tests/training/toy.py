@@ -54,7 +54,7 @@ class ToyStage(Stage[ToyBatch]):
         error = self.blocks[1](self.blocks[0](batch.x)) - batch.y
         return {"square": error.square().mean(), "absolute": 0.1 * error.abs().mean()}
 
-    def pictures(self, batch: ToyBatch) -> dict[str, Tensor]:
+    def preview(self, batch: ToyBatch) -> dict[str, Tensor]:
         return {"weights": self.blocks[1].weight[None].expand(3, -1, -1)}
 
     def export(self, folder: Path) -> None:
@@ -66,7 +66,7 @@ def optimiser(steps: int, algorithm: str = "adamw") -> OptimiserConfig:
 
 
 def loop(**changes: object) -> LoopConfig:
-    return LoopConfig(**{"batch_size": 4, "log_steps": 1, "picture_steps": 10, "checkpoint_minutes": 1e-6, **changes})
+    return LoopConfig(**{"batch_size": 4, "log_steps": 1, "image_steps": 10, "checkpoint_minutes": 1e-6, **changes})
 
 
 if __name__ == "__main__":

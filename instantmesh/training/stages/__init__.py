@@ -1,31 +1,23 @@
-"""The stages by name: which configuration each has, and how a stage and its batches are built from it."""
+"""The stages by name."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import import_module
 from os import PathLike
-from typing import Any
 
 from instantmesh.config import parse_config
 from instantmesh.errors import ConfigError
 from instantmesh.training.config import StageConfig, read_stage_mapping
-from instantmesh.training.stage import BatchSource, Stage
+from instantmesh.training.stage import StageKind
 
-
-@dataclass(frozen=True)
-class StageKind:
-    """A kind of stage.
-
-    Attributes:
-        config: class of its configuration.
-        build: makes the stage and the source of its batches.
-    """
-
-    config: type[StageConfig]
-    build: Callable[[Any], tuple[Stage, BatchSource]]
-
-
-STAGE_NAMES = ("diffusion", "vae", "multiview", "geometry", "rendering", "nerf", "mesh")
+STAGE_MODULES = {
+    "diffusion": "instantmesh.training.stages.diffusion",
+    "nerf": "instantmesh.training.stages.nerf",
+    "mesh": "instantmesh.training.stages.mesh",
+    "geometry": "instantmesh.training.embedded.geometry",
+    "rendering": "instantmesh.training.embedded.rendering",
+    "vae": "instantmesh.training.embedded.vae",
+    "multiview": "instantmesh.training.embedded.multiview",
+}
 
 
 def stage_kind(name: str) -> StageKind:
@@ -34,9 +26,9 @@ def stage_kind(name: str) -> StageKind:
     Raises:
         ConfigError: there is none.
     """
-    if name not in STAGE_NAMES:
-        raise ConfigError(f"unknown stage {name!r}; there are {', '.join(STAGE_NAMES)}")
-    return import_module(f"instantmesh.training.stages.{name}").KIND
+    if name not in STAGE_MODULES:
+        raise ConfigError(f"unknown stage {name!r}; there are {', '.join(STAGE_MODULES)}")
+    return import_module(STAGE_MODULES[name]).KIND
 
 
 def read_config(path: str | PathLike[str], overrides: Sequence[str] = ()) -> StageConfig:

@@ -1,7 +1,7 @@
-"""Stage 0: the multiview model learns to paint six views of a query view (Zero123++, arXiv 2310.15110).
+"""Stage 0: the multiview model learns to denoise six views, given a query view (Zero123++, arXiv 2310.15110).
 
 v-prediction on a linear schedule with timesteps drawn evenly; the condition is dropped now and then, for guidance; the
-reference picture is noised at the sample's timestep. InstantMesh fine-tunes a released model on white backgrounds.
+reference image is noised at the sample's timestep. InstantMesh fine-tunes a released model on white backgrounds.
 """
 
 from functools import partial
@@ -15,35 +15,34 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from instantmesh.data.layout import DIFFUSION_VIEWS
-from instantmesh.data.reading import StoredObjects
 from instantmesh.data.source import ObjectSource
+from instantmesh.data.stored_objects import StoredObjects
 from instantmesh.multiview.latent_space import decode_painted, encode_painted, posterior
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.config import StageConfig
 from instantmesh.training.data import DataConfig, open_data
 from instantmesh.training.multiview_batches import MultiviewBatch, MultiviewSource, views_of_objects
-from instantmesh.training.painting_networks import SCHEDULE, PaintingNetworks, networks_of
-from instantmesh.training.stage import BatchSource, Stage
-from instantmesh.training.stages import StageKind
+from instantmesh.training.multiview_networks import SCHEDULE, MultiviewNetworks, networks_of
+from instantmesh.training.stage import BatchSource, Stage, StageKind
 
 
-class PaintingConfig(StageConfig):
+class DenoisingConfig(StageConfig):
     """What fine-tuning and training from nothing share.
 
     Attributes:
         drop_probability: of the condition. dropped_condition: what then stands for its latents: zeros, as in the
-            released fine-tuning, or those of the zero picture, as in sampling.
+            released fine-tuning, or those of the zero image, as in sampling.
         condition_size_px: smallest and largest side of the condition.
         background_weight: of latents away from the object; below 1 where white tiles would dominate.
     """
 
     drop_probability: NonNegativeFloat = 0.1
-    dropped_condition: Literal["zero_latents", "zero_picture"] = "zero_latents"
+    dropped_condition: Literal["zero_latents", "zero_image"] = "zero_latents"
     condition_size_px: tuple[PositiveInt, PositiveInt] = (128, 512)
     background_weight: NonNegativeFloat = 1.0
 
 
-class DiffusionConfig(PaintingConfig):
+class DiffusionConfig(DenoisingConfig):
     """Fine-tuning of a whole model, `configs/train/zero123plus.yaml`. Its UNet is trained, the rest stays.
 
     Attributes:
@@ -56,25 +55,25 @@ class DiffusionConfig(PaintingConfig):
     tile_size_px: PositiveInt = 320
 
 
-class PaintingStage(Stage[MultiviewBatch]):
-    """Networks that paint, under the loss of the v-prediction."""
+class DenoisingStage(Stage[MultiviewBatch]):
+    """Networks that denoise the six views, under the loss of the v-prediction."""
 
-    def __init__(self, networks: PaintingNetworks, vae: AutoencoderKL, config: PaintingConfig) -> None:
+    def __init__(self, networks: MultiviewNetworks, vae: AutoencoderKL, config: DenoisingConfig) -> None:
         super().__init__()
         self.config, self.networks = config, networks
         self.vae = vae.requires_grad_(False).eval()
         self._scheduler = DDPMScheduler(**SCHEDULE)
 
-    def train(self, mode: bool = True) -> "PaintingStage":
+    def train(self, mode: bool = True) -> "DenoisingStage":
         """The VAE is never trained here."""
         super().train(mode)
         nn.Module.train(self.vae, False)
         return self
 
     def forward(self, batch: MultiviewBatch) -> dict[str, Tensor]:
-        device, b = batch.painted.device, len(batch.painted)
+        device, b = batch.tiled_views.device, len(batch.tiled_views)
         with torch.no_grad():
-            latents = encode_painted(self.vae, batch.painted)
+            latents = encode_painted(self.vae, batch.tiled_views)
             condition = posterior(self.vae, batch.condition).mode()
             conditioned = torch.rand(b, device=device) >= self.config.drop_probability
             condition = torch.where(conditioned[:, None, None, None], condition, self._nothing(batch.condition))
@@ -84,17 +83,17 @@ class PaintingStage(Stage[MultiviewBatch]):
         predicted = self.networks(noised, timestep, batch.clip_pixels, noised_condition, conditioned)
         return {"v": (batch.weight * (predicted - v).square()).mean()}
 
-    def pictures(self, batch: MultiviewBatch) -> dict[str, Tensor]:
+    def preview(self, batch: MultiviewBatch) -> dict[str, Tensor]:
         """The query, the true views, and what one prediction from half-way noise makes of them."""
-        one: Bool[Tensor, " b"] = torch.ones(1, dtype=torch.bool, device=batch.painted.device)
-        timestep = torch.full((1,), SCHEDULE["num_train_timesteps"] // 2, device=batch.painted.device)
-        noised, _ = self._noised(encode_painted(self.vae, batch.painted[:1]), timestep)
+        one: Bool[Tensor, " b"] = torch.ones(1, dtype=torch.bool, device=batch.tiled_views.device)
+        timestep = torch.full((1,), SCHEDULE["num_train_timesteps"] // 2, device=batch.tiled_views.device)
+        noised, _ = self._noised(encode_painted(self.vae, batch.tiled_views[:1]), timestep)
         condition, _ = self._noised(posterior(self.vae, batch.condition[:1]).mode(), timestep)
         v = self.networks(noised, timestep, batch.clip_pixels[:1], condition, one)
         kept = self._scheduler.alphas_cumprod.to(v)[timestep][:, None, None, None]
         clean = kept.sqrt() * noised - (1 - kept).sqrt() * v
-        painted = decode_painted(self.vae, clean)
-        return {"query": batch.condition[0], "target": batch.painted[0], "prediction": painted[0]}
+        predicted = decode_painted(self.vae, clean)
+        return {"query": batch.condition[0], "target": batch.tiled_views[0], "prediction": predicted[0]}
 
     def _nothing(self, condition: Float[Tensor, "b 3 k k"]) -> Float[Tensor, "1 c kl kl"]:
         zero = posterior(self.vae, torch.full_like(condition[:1], 0.5)).mode()
@@ -107,7 +106,7 @@ class PaintingStage(Stage[MultiviewBatch]):
         return noised, self._scheduler.get_velocity(clean, noise, timestep)  # pyright: ignore[reportArgumentType]
 
 
-class DiffusionStage(PaintingStage):
+class DiffusionStage(DenoisingStage):
     """A released model whose UNet is fine-tuned."""
 
     def __init__(self, config: DiffusionConfig) -> None:
@@ -119,7 +118,7 @@ class DiffusionStage(PaintingStage):
 
     @property
     def clip_size_px(self) -> int:
-        """Side of the pictures that the vision encoder sees."""
+        """Side of the images that the vision encoder sees."""
         size = self.networks.vision_encoder.config.image_size
         assert isinstance(size, int)
         return size
@@ -142,7 +141,7 @@ def _build(config: DiffusionConfig) -> tuple[Stage, BatchSource]:
 
 
 def _read(objects: ObjectSource, index: int) -> tuple[Tensor, Tensor]:
-    """An object's seven pictures and masks. Data sets of others may hold no more than pictures."""
+    """An object's seven images and masks. Data sets of others may hold no more than images."""
     if isinstance(objects, StoredObjects):
         return objects.read_on_white(index, range(DIFFUSION_VIEWS))
     views = objects.read(index, range(DIFFUSION_VIEWS))

@@ -1,4 +1,4 @@
-"""Stage 2: a FlexiCubes surface, trained through whole pictures of it (InstantMesh, section 3.2)."""
+"""Stage 2: a FlexiCubes surface, trained through whole images of it (InstantMesh, section 3.2)."""
 
 import logging
 
@@ -24,10 +24,9 @@ from instantmesh.training.losses import (
 )
 from instantmesh.training.perceptual import PerceptualLoss, perceptual_loss
 from instantmesh.training.reconstruction_batches import ReconstructionBatch
-from instantmesh.training.reconstruction_stage import PictureLossConfig, ReconstructionStage, ReconstructionStageConfig
-from instantmesh.training.stage import BatchSource, Stage
-from instantmesh.training.stages import StageKind
-from instantmesh.training.transfer import start_surface
+from instantmesh.training.reconstruction_stage import ImageLossConfig, ReconstructionStage, ReconstructionStageConfig
+from instantmesh.training.stage import BatchSource, Stage, StageKind
+from instantmesh.training.transfer import start_from
 
 _log = logging.getLogger("instantmesh.training")
 
@@ -35,7 +34,7 @@ SURFACE_LOSSES = ("color", "perceptual", "mask", "depth", "normal", "entropy", "
 _POINTS_BESIDE_SURFACE = 2048
 
 
-class SurfaceLossConfig(PictureLossConfig):
+class SurfaceLossConfig(ImageLossConfig):
     """Weights of a surface's losses.
 
     Normals are compared signed, 1 - n . n_true, as in the paper; the released code takes |n . n_true|. The
@@ -75,10 +74,10 @@ class MeshStage(ReconstructionStage[MeshConfig]):
         super().__init__(config)
         self._perceptual = perceptual_loss(config.perceptual)
         if config.start is not None:
-            start_surface(self.model, config.start)
+            start_from(self.model, config.start)
 
     def losses(self, planes: Float[Tensor, "b 3 c h w"], batch: ReconstructionBatch) -> dict[str, Tensor]:
-        objects = [self._object_losses(planes[index], batch.targets(index)) for index in range(len(planes))]
+        objects = [self._object_losses(planes[index], batch.targets[index]) for index in range(len(planes))]
         missing = sum("color" not in losses for losses in objects)
         if missing:
             _log.info("%d of %d objects have no surface", missing, len(objects))
@@ -91,14 +90,14 @@ class MeshStage(ReconstructionStage[MeshConfig]):
         }
 
     def rendered(self, planes: Float[Tensor, "3 c h w"], batch: ReconstructionBatch) -> dict[str, Tensor]:
-        truth, field = batch.targets(0), self._field(planes)
-        pictures = {"target_normal": (truth.normal + 1) / 2 * truth.mask}
+        truth, field = batch.targets[0], self._field(planes)
+        images = {"target_normal": (truth.normal + 1) / 2 * truth.mask}
         surface = self._surface(field, planes.device)
         if surface is not None:
             mesh, size = Mesh(surface.vertices, surface.faces), truth.images.shape[-1]
             seen = render_mesh(mesh, truth.cameras, size, color_field=field.colors)
-            pictures |= {"render": seen.color, "normal": (seen.normal + 1) / 2 * seen.mask}
-        return pictures
+            images |= {"render": seen.color, "normal": (seen.normal + 1) / 2 * seen.mask}
+        return images
 
     def _field(self, planes: Float[Tensor, "3 c h w"]) -> SurfaceField:
         field = self.model.field(planes)
@@ -132,7 +131,7 @@ def surface_losses(
     perceptual: PerceptualLoss,
     config: SurfaceLossConfig,
 ) -> dict[str, Tensor]:
-    """Weighted picture losses and regularisers of one extracted surface, rendered at the truth's size: its names are
+    """Weighted image losses and regularisers of one extracted surface, rendered at the truth's size: its names are
     `SURFACE_LOSSES`."""
     mesh, (height, width) = Mesh(surface.vertices, surface.faces), truth.images.shape[-2:]
     seen = render_mesh(mesh, truth.cameras, height, width, color_field=field.colors)

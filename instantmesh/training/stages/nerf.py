@@ -1,4 +1,4 @@
-"""Stage 1: a radiance field, trained through patches of its pictures (InstantMesh, section 3.2)."""
+"""Stage 1: a radiance field, trained through patches of its images (InstantMesh, section 3.2)."""
 
 from functools import partial
 
@@ -13,20 +13,19 @@ from instantmesh.data.views import ObjectViews
 from instantmesh.lrm.heads import RadianceField
 from instantmesh.render.volume import RayValues, render_field, render_rays
 from instantmesh.structures import Cameras
-from instantmesh.training.crops import Crop, cameras_of_crop, crop_pictures, random_crop
+from instantmesh.training.crops import Crop, cameras_of_crop, crop_images, random_crop
 from instantmesh.training.losses import color_loss, mask_loss
 from instantmesh.training.perceptual import perceptual_loss
 from instantmesh.training.reconstruction_batches import ReconstructionBatch
-from instantmesh.training.reconstruction_stage import PictureLossConfig, ReconstructionStage, ReconstructionStageConfig
-from instantmesh.training.stage import BatchSource, Stage
-from instantmesh.training.stages import StageKind
-from instantmesh.training.transfer import checkpoint_tensors, start_radiance_field, take_dino
+from instantmesh.training.reconstruction_stage import ImageLossConfig, ReconstructionStage, ReconstructionStageConfig
+from instantmesh.training.stage import BatchSource, Stage, StageKind
+from instantmesh.training.transfer import checkpoint_tensors, start_from, take_dino
 
 _RAYS_PER_CHECKPOINT = 4096
-_LOGGED_PICTURE_PX = 96
+_LOGGED_IMAGE_PX = 96
 
 
-class NerfConfig(ReconstructionStageConfig, PictureLossConfig):
+class NerfConfig(ReconstructionStageConfig, ImageLossConfig):
     """Stage 1, `configs/train/instant-nerf-*.yaml`.
 
     Attributes:
@@ -56,13 +55,13 @@ class NerfStage(ReconstructionStage[NerfConfig]):
         super().__init__(config)
         self._perceptual = perceptual_loss(config.perceptual)
         if config.start is not None:
-            start_radiance_field(self.model, config.start)
+            start_from(self.model, config.start)
         if config.encoder_start is not None:
             take_dino(self.model, checkpoint_tensors(config.encoder_start))
 
     def losses(self, planes: Float[Tensor, "b 3 c h w"], batch: ReconstructionBatch) -> dict[str, Tensor]:
         config = self.config
-        patches = [self._patches(planes[index], batch.targets(index)) for index in range(len(planes))]
+        patches = [self._patches(planes[index], batch.targets[index]) for index in range(len(planes))]
         color, weight, true_color, true_mask = (torch.cat(part) for part in zip(*patches, strict=True))
         return {
             "color": color_loss(color, true_color),
@@ -71,7 +70,7 @@ class NerfStage(ReconstructionStage[NerfConfig]):
         }
 
     def rendered(self, planes: Float[Tensor, "3 c h w"], batch: ReconstructionBatch) -> dict[str, Tensor]:
-        truth, size = batch.targets(0), min(_LOGGED_PICTURE_PX, batch.target_images.shape[-1])
+        truth, size = batch.targets[0], min(_LOGGED_IMAGE_PX, batch.targets.images.shape[-1])
         seen = render_field(self._field(planes), truth.cameras, size, size, self.config.model.samples_per_ray)
         return {"render": seen.color, "opacity": seen.weight.expand(-1, 3, -1, -1)}
 
@@ -82,8 +81,8 @@ class NerfStage(ReconstructionStage[NerfConfig]):
 
     def _patches(self, planes: Float[Tensor, "3 c h w"], truth: ObjectViews) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """A patch of every view: its colour and opacity, and the true colour and mask."""
-        p, picture_px = self.config.patch_px, truth.images.shape[-1]
-        crops = [random_crop(picture_px, p, self.config.size_px) for _ in range(len(truth))]
+        p, image_px = self.config.patch_px, truth.images.shape[-1]
+        crops = [random_crop(image_px, p, self.config.size_px) for _ in range(len(truth))]
         cameras, color, mask = cropped(truth, crops)
         seen = self._see(self._field(planes), cameras)
         colors, weights = (x.unflatten(0, (-1, p, p)).permute(0, 3, 1, 2) for x in (seen.color, seen.weight))
@@ -95,7 +94,7 @@ class NerfStage(ReconstructionStage[NerfConfig]):
         see = partial(
             render_rays, field, samples=self.config.model.samples_per_ray, generator=global_generator(origins.device)
         )
-        if not (self.config.checkpoint_activations and torch.is_grad_enabled()):
+        if not (self.config.gradient_checkpointing and torch.is_grad_enabled()):
             return see(origins, directions)
         chunks = zip(origins.split(_RAYS_PER_CHECKPOINT), directions.split(_RAYS_PER_CHECKPOINT), strict=True)
         seen = [checkpoint(see, *chunk, use_reentrant=False) for chunk in chunks]  # it keeps the generator's state
@@ -107,14 +106,14 @@ def cropped(
 ) -> tuple[Cameras, Float[Tensor, "t 3 p p"], Float[Tensor, "t 1 p p"]]:
     """Cameras, colours and masks of one part of every view; the parts are of one size."""
     parts = [
-        (cameras_of_crop(truth.cameras[[i]], crop), crop_pictures(torch.cat([truth.images, truth.mask], 1)[[i]], crop))
+        (cameras_of_crop(truth.cameras[[i]], crop), crop_images(torch.cat([truth.images, truth.mask], 1)[[i]], crop))
         for i, crop in enumerate(crops)
     ]
     cameras = Cameras(
         torch.cat([camera.camera_to_world for camera, _ in parts]),
         torch.cat([camera.intrinsics for camera, _ in parts]),
     )
-    color, mask = torch.cat([picture for _, picture in parts]).split([3, 1], dim=1)
+    color, mask = torch.cat([image for _, image in parts]).split([3, 1], dim=1)
     return cameras, color, mask
 
 
