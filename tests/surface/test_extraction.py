@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from instantmesh.errors import EmptySurfaceError, InputError
 from instantmesh.evaluation.mesh_matching import match_vertices, same_mesh
 from instantmesh.surface import extraction
-from instantmesh.surface.extraction import SurfaceField, extract_flexicubes, grid_axis
+from instantmesh.surface.extraction import SignedDistanceField, extract_flexicubes, grid_axis
 from instantmesh.surface.flexicubes import DualMesh, flexicubes, normalise_weights
 from instantmesh.surface.grid import cube_corners
 
@@ -84,7 +84,7 @@ def _chunks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_sparse_is_dense(seed: int):
     field = SmallField(seed)
-    assert isinstance(field, SurfaceField)
+    assert isinstance(field, SignedDistanceField)
     surface = extract_flexicubes(field, 14, 2.1)
     twin = dense_twin(field, 14, 2.1, training=False)
     assert same_mesh(surface.vertices, surface.faces, twin.vertices, twin.faces, atol=1e-5) < 1e-5
