@@ -2,7 +2,8 @@
 
     python docs/figures/draw.py
 
-writes docs/images/axes.svg, six-view-rig.svg, photo-camera.svg and camera-axes.svg. A test draws them again and compares.
+writes axes.svg, six-view-rig.svg, photo-camera.svg and camera-axes.svg to docs/images. A test draws them again and
+compares.
 """
 
 import math
