@@ -28,7 +28,7 @@ SIZE = 560
 AXIS_COLORS = {"x": "#c62828", "y": "#2e7d32", "z": "#1565c0"}
 CAMERA_COLOR, PHOTO_COLOR, CUBE_COLOR, TEXT_COLOR = "#6a4fa3", "#e07b00", "#888888", "#555555"
 
-Points = Sequence[Sequence[float]] | Tensor
+Points = Sequence[float] | Sequence[Sequence[float]] | Tensor
 
 
 class Drawing:
