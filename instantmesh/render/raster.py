@@ -91,7 +91,8 @@ def render_mesh(
         mesh: what to show, in the colours of its texture, else of its vertices, else light grey; without faces the
             pictures are empty.
         cameras: from where; moved to the mesh's device.
-        height, width: of the pictures in pixels; square if `width` is left out.
+        height: of the images in pixels.
+        width: of the images in pixels; None is `height`.
         background: grey level behind the mesh.
         antialias: blend colour, mask and normal across silhouettes. Without it, their gradients with respect to the
             vertices know nothing of silhouettes.
