@@ -86,7 +86,8 @@ def test_a_data_set_may_have_thin_parts_in_part(tmp_path):
     data = GeometryDataset.open(tmp_path)
     assert data.seeds.tolist() == [4, 5, THIN_PARTS_SEED + 4]
     obj = thin_parts_object(THIN_PARTS_SEED + 4)
-    assert np.abs(obj.distance(data.samples.points[2].astype(np.float32)) - data.samples.distances[2].astype(np.float32)).max() < 1e-3
+    points, distances = (array[2].astype(np.float32) for array in (data.samples.points, data.samples.distances))
+    assert np.abs(obj.distance(points) - distances).max() < 1e-3
     with pytest.raises(InputError, match="other seeds"):
         write_dataset(tmp_path, objects=3, size_px=16, first_seed=4, workers=1, thin_parts=2)
     with pytest.raises(InputError, match="can't have thin parts"):
