@@ -159,7 +159,7 @@ def test_names_are_short_unique_and_fit_for_files(tmp_path: Path):
     with pytest.raises(MissingFileError):
         find_assets([tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no models"):
+    with pytest.raises(InputError, match="no assets"):
         find_assets([tmp_path / "empty"])
 
 
@@ -206,7 +206,7 @@ def test_the_command_ends_with_an_error_where_a_model_failed(tmp_path, monkeypat
         cli.main()
     assert stop.value.code == 2
     printed = capsys.readouterr().err
-    assert "1 of 2 models failed" in printed
+    assert "1 of 2 assets failed" in printed
     assert "broken.ply" in printed
     assert object_names(tmp_path / "out") == ["plain"]
     assert sorted(path.name for path in (tmp_path / "out" / "plain").iterdir()) == sorted(layout.member_names(2))
