@@ -3,10 +3,12 @@
 Shapes: p points, each in a triangle of its own.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats = NDArray[Any]  # of any precision: that of the arguments
 
 
 def interpolate(values: Floats, corners: NDArray[np.integer], weights: Floats) -> Floats:

@@ -4,6 +4,7 @@ Shapes: v vertices, f faces.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,13 +98,13 @@ class Triangles:
         return np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) / 6
 
 
-def area_vectors(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> NDArray[np.floating]:
+def area_vectors(vertices: NDArray[Any], faces: NDArray[np.integer]) -> NDArray[Any]:
     """(f, 3) the faces' normals, as long as their areas."""
     a, b, c = (vertices[faces[:, k]] for k in range(3))
     return np.cross(b - a, c - a) / 2
 
 
-def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+def unit(vectors: NDArray[Any]) -> NDArray[Any]:
     """Vectors (..., 3) scaled to unit length; zero stays zero."""
     # By components: numpy sums over a last axis of three several times as slowly.
     length = np.sqrt(vectors[..., 0] ** 2 + vectors[..., 1] ** 2 + vectors[..., 2] ** 2)
