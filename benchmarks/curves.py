@@ -1,4 +1,4 @@
-"""Training curves of runs as one picture: every loss of each `log.jsonl` over its steps.
+"""Training curves of runs as one image: every loss of each `log.jsonl` over its steps.
 
 python benchmarks/curves.py NAME=runs/x/log.jsonl ... -o curves.png
 """

@@ -32,7 +32,7 @@ SIZES = (  # layout, size in pixels, views, objects a run
 
 
 class TimedItems(Dataset):
-    """A source's objects as a loader gives them out: the processor seconds each took, and its pictures."""
+    """A source's objects as a loader gives them out: the processor seconds each took, and its images."""
 
     def __init__(self, source: ProceduralSource, views: int) -> None:
         self._source, self._views = source, list(range(views))

@@ -147,7 +147,7 @@ def reconstruction_rows(report: Report, name: str, device: torch.device, rates: 
 
 
 def random_views(size_px: int) -> Views:
-    """Six smooth pictures."""
+    """Six smooth images."""
     coarse = torch.rand(6, 3, 5, 5)
     return Views(
         torch.nn.functional.interpolate(coarse, (size_px, size_px), mode="bicubic").clamp(0, 1), six_view_cameras()

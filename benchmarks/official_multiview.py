@@ -8,8 +8,8 @@ from roofline import UNET_SIZES
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from instantmesh.multiview.latent_space import PICTURE_MEAN, PICTURE_STD
-from instantmesh.multiview.pretrained import picture_processor
+from instantmesh.multiview.latent_space import IMAGE_MEAN, IMAGE_STD
+from instantmesh.multiview.pretrained import image_processor
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.embedded.small_networks import empty_prompt_tokenizer
 from instantmesh.training.multiview_networks import CLIP_MEAN, CLIP_STD, SCHEDULE
@@ -47,8 +47,8 @@ def official_multiview(device: torch.device, dtype: torch.dtype) -> Zero123PlusP
         **networks,
         tokenizer=empty_prompt_tokenizer(_PROMPT_TOKENS),
         scheduler=EulerAncestralDiscreteScheduler(**SCHEDULE),
-        feature_extractor_clip=picture_processor(224, "bicubic", CLIP_MEAN, CLIP_STD),
-        feature_extractor_vae=picture_processor(512, "bilinear", (PICTURE_MEAN,) * 3, (PICTURE_STD,) * 3),
+        feature_extractor_clip=image_processor(224, "bicubic", CLIP_MEAN, CLIP_STD),
+        feature_extractor_vae=image_processor(512, "bilinear", (IMAGE_MEAN,) * 3, (IMAGE_STD,) * 3),
         ramping_coefficients=torch.linspace(0, 1, _PROMPT_TOKENS).tolist(),
     )
     pipeline.set_progress_bar_config(disable=True)

@@ -106,8 +106,8 @@ def instant_mesh(folder: Path) -> Iterator[Quantity]:
     images, small = expected["images"].float() / 255, expected["images_small"].float() / 255
     views = images.shape[1]
     with torch.no_grad():
-        for name, pictures in (("tokens", images), ("tokens_small", small)):
-            tokens = model.encoder(pictures, cameras).unflatten(1, (views, -1)).flatten(0, 1)
+        for name, batch in (("tokens", images), ("tokens_small", small)):
+            tokens = model.encoder(batch, cameras).unflatten(1, (views, -1)).flatten(0, 1)
             stride = 1 if tokens.shape[1] == expected[name].shape[1] else TOKEN_STRIDE
             yield difference(f"mesh.{name}", tokens[:, ::stride], expected[name])
         yield difference("mesh.planes", model(images, cameras), expected["planes"])
@@ -201,18 +201,18 @@ def instant_nerf(folder: Path) -> Iterator[Quantity]:
 
 @torch.no_grad()
 def volume_rendering(field: RadianceField, samples: int, expected: dict[str, Tensor]) -> Iterator[Quantity]:
-    """Pictures with the references' fixed draws."""
+    """Images with the references' fixed draws."""
     cameras = Cameras(expected["render_c2w"], expected["render_K"])
     height, width = expected["render_rgb"].shape[-2:]
-    pictures = render_field(field, cameras, height, width, samples)
-    yield difference("nerf.render_rgb", pictures.color, expected["render_rgb"])
-    yield difference("nerf.render_weight", pictures.weight, expected["render_weight"])
+    images = render_field(field, cameras, height, width, samples)
+    yield difference("nerf.render_rgb", images.color, expected["render_rgb"])
+    yield difference("nerf.render_weight", images.weight, expected["render_weight"])
     # The references' depth is clamped to the range of all samples of the call, which lifts what is nearly empty.
     origins, directions = rays(cameras, height, width)
     near, far = box_limits(origins.flatten(0, 1), directions.flatten(0, 1))
     hit = near < far
     nearest = float(stratified(near[hit], far[hit], torch.full((int(hit.sum()), samples // 2), 0.5)).min())
-    yield difference("nerf.render_depth", pictures.depth.clamp(min=nearest), expected["render_depth"])
+    yield difference("nerf.render_depth", images.depth.clamp(min=nearest), expected["render_depth"])
     for name, crop in crops(expected):
         part = render_field(field, cameras, height, width, samples, crop=crop)
         yield difference(f"nerf.{name}", part.color, expected[name])

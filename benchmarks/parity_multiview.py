@@ -83,17 +83,17 @@ def compare(folder: Path) -> Iterator[tuple[str, Tensor, Tensor, float | None]]:
     expected = load_file(folder / f"{PREFIX}.expected.safetensors")
     pipeline = reference_pipeline(folder, expected)
     yield from _predictions(pipeline, expected, folder)
-    picture = on_white(Image.fromarray(expected["pipe.image_rgba"].numpy()))
+    image = on_white(Image.fromarray(expected["pipe.image_rgba"].numpy()))
     for name in ("clip", "vae"):
         processor = getattr(pipeline, f"feature_extractor_{name}")
-        pixels = processor(picture, return_tensors="pt").pixel_values
+        pixels = processor(image, return_tensors="pt").pixel_values
         yield f"pipe.pixel_values_{name}", pixels, expected[f"pipe.pixel_values_{name}"], PIXEL_TOLERANCE
     ramping = expected["pipe.ramping_coefficients"][:, None]
-    prompt = pipeline.encode_prompt([picture])
+    prompt = pipeline.encode_prompt([image])
     yield "pipe.image_embeds", prompt[1] - prompt[0], expected["pipe.image_embeds"] * ramping, None
     conditions = torch.cat([expected["pipe.negative_cond_lat"], expected["pipe.cond_lat"]])
-    yield "pipe.condition", pipeline.encode_condition([picture], FixedNoise(expected)), conditions, None
-    yield "pipe.images", _sample(pipeline, picture, expected), expected["pipe.images"], None
+    yield "pipe.condition", pipeline.encode_condition([image], FixedNoise(expected)), conditions, None
+    yield "pipe.images", _sample(pipeline, image, expected), expected["pipe.images"], None
 
 
 def _predictions(
@@ -116,13 +116,13 @@ def _predictions(
     yield "target.latents", encode_painted(pipeline.vae, expected["target.grid"]), expected["target.latents"], None
 
 
-def _sample(pipeline: Zero123PlusPipeline, picture: Image.Image, expected: dict[str, Tensor]) -> Tensor:
-    """A whole sample with the references' draws. Their text embeddings are random, before the picture's is added."""
-    pictured = expected["pipe.image_embeds"] * expected["pipe.ramping_coefficients"][:, None]
-    prompt = torch.cat([expected["pipe.negative_prompt_embeds"], expected["pipe.prompt_embeds"] + pictured])
+def _sample(pipeline: Zero123PlusPipeline, image: Image.Image, expected: dict[str, Tensor]) -> Tensor:
+    """A whole sample with the references' draws. Their text embeddings are random, before the image's is added."""
+    imaged = expected["pipe.image_embeds"] * expected["pipe.ramping_coefficients"][:, None]
+    prompt = torch.cat([expected["pipe.negative_prompt_embeds"], expected["pipe.prompt_embeds"] + imaged])
     with (
         patch.object(zero123plus, "NoiseSource", lambda generators: FixedNoise(expected)),
-        patch.object(pipeline, "encode_prompt", lambda pictures: prompt),
+        patch.object(pipeline, "encode_prompt", lambda images: prompt),
         patch.object(scheduling_euler_ancestral_discrete, "randn_tensor", lambda shape, **_: torch.zeros(shape)),
     ):
-        return pipeline(picture, num_inference_steps=STEPS, output_type="pt").images  # pyright: ignore[reportReturnType]
+        return pipeline(image, num_inference_steps=STEPS, output_type="pt").images  # pyright: ignore[reportReturnType]

@@ -19,7 +19,7 @@ from instantmesh.render.even_volume import render_rays_evenly
 from instantmesh.systems.openlrm import OpenLRM, OpenLRMConfig
 from instantmesh.systems.triposr import TripoSR, TripoSRConfig
 
-ELEVATION_DEG, DISTANCE, FOV_DEG = 10.0, 1.9, 40.0  # of the references' pictures
+ELEVATION_DEG, DISTANCE, FOV_DEG = 10.0, 1.9, 40.0  # of the references' images
 
 Comparison = tuple[str, Tensor, Tensor]
 """name, our values, the reference's"""
@@ -64,26 +64,26 @@ def triposr_model(folder: Path) -> TripoSR:
 
 @torch.no_grad()
 def triposr(folder: Path) -> Iterator[Comparison]:
-    """Planes of a picture of another size, the field, and pictures of it."""
+    """Planes of an image of another size, the field, and images of it."""
     model, expected = triposr_model(folder), load_file(folder / "triposr_tiny.expected.safetensors")
-    picture = expected["image"].permute(2, 0, 1)[None].float() / 255
-    yield "scene_codes", model(model.resize(picture)[None]), expected["scene_codes"]
+    image = expected["image"].permute(2, 0, 1)[None].float() / 255
+    yield "scene_codes", model(model.resize(image)[None]), expected["scene_codes"]
     field = model.field(expected["scene_codes"][0])
     color, density = field.radiance(expected["query_points"])
     yield "query_color", color, expected["query_color"]
     yield "query_density (relative)", density / expected["query_density_act"], torch.ones_like(density)
-    for index, picture in enumerate(expected["render_rgb"]):
-        yield f"render_rgb[{index}]", _closest_picture(model, field, expected["render_rgb"], index), picture
+    for index, image in enumerate(expected["render_rgb"]):
+        yield f"render_rgb[{index}]", _closest_image(model, field, expected["render_rgb"], index), image
 
 
-def _closest_picture(model: TripoSR, field: RadianceField, pictures: Tensor, index: int) -> Tensor:
-    """Our picture from the reference's camera.
+def _closest_image(model: TripoSR, field: RadianceField, images: Tensor, index: int) -> Tensor:
+    """Our image from the reference's camera.
 
     With exactly three views the released code's cameras are degenerate: its cross products run over the views instead
     of the coordinates, and "right" and "up" are left as rounding noise along z, normalised: each 0, z or -z. Which is
     found by trying.
     """
-    n, height, width, _ = pictures.shape
+    n, height, width, _ = images.shape
 
     def render(origins: Tensor, directions: Tensor) -> Tensor:
         half_side = model.config.grid_scale / 2
@@ -103,7 +103,7 @@ def _closest_picture(model: TripoSR, field: RadianceField, pictures: Tensor, ind
         along_z = right * x[None, :] - up * y[:, None]
         directions = normalize(forward + along_z.reshape(-1, 1) * vertical, dim=-1)
         tries.append(render(position.expand_as(directions), directions))
-    return min(tries, key=lambda ours: float((ours - pictures[index]).abs().max()))
+    return min(tries, key=lambda ours: float((ours - images[index]).abs().max()))
 
 
 def openlrm_model(folder: Path) -> OpenLRM:
@@ -140,9 +140,9 @@ def openlrm_model(folder: Path) -> OpenLRM:
 def openlrm(folder: Path) -> Iterator[Comparison]:
     """Tokens, planes, and the field, whose frame is the world's and not the reference's."""
     model, expected = openlrm_model(folder), load_file(folder / "openlrm_tiny.expected.safetensors")
-    pictures = expected["image"].float()[:, None] / 255
-    yield "tokens", model.encoder(pictures), expected["tokens"]
-    yield "planes", model(pictures, expected["camera"][:, None]), expected["planes"]
+    images = expected["image"].float()[:, None] / 255
+    yield "tokens", model.encoder(images), expected["tokens"]
+    yield "planes", model(images, expected["camera"][:, None]), expected["planes"]
     for planes, points, rgb, sigma in zip(
         expected["planes"], expected["query_points"], expected["query_rgb"], expected["query_sigma"], strict=True
     ):

@@ -4,7 +4,7 @@
     python benchmarks/precision.py --random-weights instant-mesh-base
 
 With --meshes `tiny` reconstructs six true views of each mesh file (y up, front +z) of a folder, in float32 and with
-bfloat16 products. With --random-weights a model of official size does so with smooth random pictures; its surface is
+bfloat16 products. With --random-weights a model of official size does so with smooth random images; its surface is
 that of `speed.py`, far rougher than an object's. Distances are of each mesh's vertices to the other's surface, exact,
 in units of the cube [-1, 1]^3; their means, added for both ways, are the Chamfer distance that sampling estimates.
 """

@@ -4,10 +4,10 @@
 
 For held-out procedural objects, and for the mesh files (y up, front +z) of a folder, it makes meshes
     from six true views     by the reconstruction model, and by the visual hull of the same views,
-    from one true picture   by the whole chain (several seeds, all counted), and as a ball of the silhouette's size,
+    from one true image   by the whole chain (several seeds, all counted), and as a ball of the silhouette's size,
 and prints Chamfer distance and F-scores (each mesh moved and scaled into [-1, 1]^3 by its own bounding box, 16,000
 points on each, mean of both directions, not squared), PSNR and SSIM of four other views at 128 pixels, and seconds. The
-chain's mesh is brought to the true bounding box's centre and size before its pictures are taken: one picture tells
+chain's mesh is brought to the true bounding box's centre and size before its images are taken: one image tells
 neither.
 """
 
@@ -31,7 +31,7 @@ from instantmesh.evaluation.baselines import silhouette_ball, visual_hull
 from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views
 from instantmesh.evaluation.report import Record, means_table, objects_table, write_report
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
-from instantmesh.files.pictures import to_pil, write_picture
+from instantmesh.files.image_files import to_pil, write_image
 from instantmesh.render.preview import preview_sheet
 from instantmesh.structures import Mesh, Views
 from instantmesh.surface.marching_cubes import marching_cubes
@@ -111,8 +111,8 @@ def attempts(chain: Chain | None, true: Mesh, size_px: int, seeds: range) -> lis
     if chain is not None:
         for seed in seeds:
             make = partial(lambda seed: match_box(chain(photo, seed=seed).mesh, true), seed)
-            made.append(("one picture", "whole chain", make))
-    made.append(("one picture", "ball", lambda: silhouette_ball(query.images[0], query_mask[0], query_camera())))
+            made.append(("one image", "whole chain", make))
+    made.append(("one image", "ball", lambda: silhouette_ball(query.images[0], query_mask[0], query_camera())))
     return made
 
 
@@ -137,7 +137,7 @@ def measure(
 
 def write_sheet(path: Path, meshes: list[Mesh]) -> None:
     """Each mesh from four sides, in its colours and in grey, one below the other."""
-    write_picture(path, torch.cat([preview_sheet(mesh, SHEET_SIZE_PX) for mesh in meshes], dim=1))
+    write_image(path, torch.cat([preview_sheet(mesh, SHEET_SIZE_PX) for mesh in meshes], dim=1))
 
 
 def load_chain(model: str) -> Chain | None:
@@ -158,7 +158,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="the first of the chain's noise, and of the surface points")
     parser.add_argument("--seeds", type=int, default=3, help="the chain runs with this many seeds (default 3)")
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
-    parser.add_argument("--pictures", type=Path, help="folder for a sheet per object: truth, then each mesh in turn")
+    parser.add_argument("--images", type=Path, help="folder for a sheet per object: truth, then each mesh in turn")
     return parser.parse_args()
 
 
@@ -174,8 +174,8 @@ def run(arguments: argparse.Namespace) -> None:
     for group, name, true in tqdm(objects(arguments.objects, arguments.meshes), total=total):
         new, meshes = measure(chain, group, name, true, arguments.size_px, seeds)
         records += new
-        if arguments.pictures:
-            write_sheet(arguments.pictures / f"{name}.png", [true, *meshes])
+        if arguments.images:
+            write_sheet(arguments.images / f"{name}.png", [true, *meshes])
     if arguments.meshes:
         print(objects_table(record for record in records if record.group == "meshes"), end="\n\n")
     print(means_table(records))

@@ -2,7 +2,7 @@
 
     python benchmarks/solvers.py --model tiny --out benchmarks/results/solvers-tiny.json
 
-Solvers with noise and without paint different pictures of the same seed, so they are judged by the truth, not by each
+Solvers with noise and without paint different images of the same seed, so they are judged by the truth, not by each
 other: held-out procedural objects are photographed once, the six views are painted in every mode with several seeds and
 reconstructed. PSNR is that of the painted views against the object's true views; Chamfer distance and F-score at 0.1
 are those of `quality.py`. Beside each mean stand its difference to the exact mode (the first row) and that difference's
@@ -27,7 +27,7 @@ from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.evaluation.image_metrics import psnr
 from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views
 from instantmesh.evaluation.report import machine
-from instantmesh.files.pictures import to_pil, untile
+from instantmesh.files.image_files import to_pil, untile
 from instantmesh.images import prepare
 from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.structures import Views

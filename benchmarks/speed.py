@@ -237,7 +237,7 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--random-weights", action="store_true", help="official sizes, no files; reconstruction only")
     what.add_argument("--start-up", action="store_true", help="loading and first result in a fresh process")
-    what.add_argument("--photo", type=Path, help="measure the whole chain on this picture")
+    what.add_argument("--photo", type=Path, help="measure the whole chain on this image")
     what.add_argument("--first-results-of", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, default=75, help="denoising steps of the whole chain")
     parser.add_argument("--repeats", type=int, default=3)

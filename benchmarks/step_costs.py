@@ -24,7 +24,7 @@ from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training.stages.mesh import MeshConfig, MeshStage
 from instantmesh.training.stages.nerf import NerfConfig, NerfStage
 
-PICTURE_PX = 512
+IMAGE_PX = 512
 SURFACE_CUBES = 25_000
 _SAMPLED_PATCH_PX = 24
 _VGG_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -87,14 +87,14 @@ def nerf_cost(config: NerfConfig) -> Cost:
 
 
 def mesh_cost(config: MeshConfig) -> Cost:
-    """Measured in float32: the surface, pictures and losses of an object that a random field makes up."""
+    """Measured in float32: the surface, images and losses of an object that a random field makes up."""
     torch.manual_seed(0)
     stage = MeshStage(config.model_copy(update={"model": _without_transformers(config.model)}))
     coarse = torch.randn(3, config.model.triplane.channels, 8, 8)
     planes = nn.functional.interpolate(coarse, (64, 64), mode="bicubic").requires_grad_()
     _cut_surface(stage, planes)
     truth = ObjectRenderer(ProceduralSurface(random_object(0))).views(
-        random_cameras(config.views.targets, np.random.default_rng(0)), PICTURE_PX
+        random_cameras(config.views.targets, np.random.default_rng(0)), IMAGE_PX
     )
     with flop_counter() as counter:
         with _saving(stage, planes) as saved:
@@ -103,8 +103,8 @@ def mesh_cost(config: MeshConfig) -> Cost:
     return Cost(sum(saved.values()), {"float32": float(counter.get_total_flops())})
 
 
-def vgg_cost(pictures: int, size_px: int) -> Cost:
-    """Computed: LPIPS's network, with a graph for predicted pictures and without one for the true ones."""
+def vgg_cost(images: int, size_px: int) -> Cost:
+    """Computed: LPIPS's network, with a graph for predicted images and without one for the true ones."""
     with FakeTensorMode():
         layers: list[nn.Module] = []
         channels = 3
@@ -114,7 +114,7 @@ def vgg_cost(pictures: int, size_px: int) -> Cost:
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
                 channels = width
         net = nn.Sequential(*layers).requires_grad_(False)
-        predicted = torch.rand(pictures, 3, size_px, size_px, requires_grad=True)
+        predicted = torch.rand(images, 3, size_px, size_px, requires_grad=True)
         with flop_counter() as counter:
             with _saving(net) as saved:
                 features = net(predicted)

@@ -5,13 +5,13 @@
 Textures of 1,024 texels for closed, wrinkled rings of 20,000, 50,000 and 200,000 faces and, as the worst case, for the
 mesh of a random radiance field as large as TripoSR's: 250,000 faces in thousands of loose parts, all of them kept. Each
 line has, by the clock,
-    cut_s, pack_s   laying the surface flat, and placing the charts in the picture
+    cut_s, pack_s   laying the surface flat, and placing the charts in the image
     bake_s          all of it, by another run: cutting, packing, and the colours of all texels
     projected_s     the same where xatlas gets no time at all. Once its minute is up, what is left goes this way, so
                     meshes take about a minute and this at most
     plain_s         `xatlas.parametrize` of the whole mesh in one call, which most systems make, in a process of its
                     own; it ends after --plain-limit-s, and then plain_done is false
-with the number of charts, the share of the picture that shows surface, and how many faces were projected plainly.
+with the number of charts, the share of the image that shows surface, and how many faces were projected plainly.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""What the pictures' own colours do for a mesh: blended over its field's, or not, against true views.
+"""What the images' own colours do for a mesh: blended over its field's, or not, against true views.
 
     python benchmarks/texture_views.py --meshes FOLDER --out benchmarks/results/texture-views.json
 
 For the mesh files (y up, front +z) of a folder, the surface's colours are read at the vertices of a fine mesh, once
-from the field alone and once with the pictures blended in where they see the surface well (`texture.view_colors`), and
+from the field alone and once with the images blended in where they see the surface well (`texture.view_colors`), and
 four other views are compared with the true ones. The cases:
-    320 px, 64 px   a model's mesh and field from six true views; the pictures that are blended in have that side
-    painted         the whole chain from one picture, with the views that it painted itself; the mesh is brought to the
-                    true bounding box's centre and size before its pictures are taken
+    320 px, 64 px   a model's mesh and field from six true views; the images that are blended in have that side
+    painted         the whole chain from one image, with the views that it painted itself; the mesh is brought to the
+                    true bounding box's centre and size before its images are taken
     true shape      the true mesh, its colours blurred: nothing but the blending
-PSNR and SSIM are of whole pictures at 160 pixels; `inside` is the PSNR of the pixels that both meshes cover, which the
+PSNR and SSIM are of whole images at 160 pixels; `inside` is the PSNR of the pixels that both meshes cover, which the
 shape's outline has no part in.
 """
 
@@ -34,7 +34,7 @@ from instantmesh.evaluation.protocol import held_out_cameras, match_box, query_c
 from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import load_mesh_in_world
 from instantmesh.files.atomic import write_bytes
-from instantmesh.files.pictures import write_picture
+from instantmesh.files.image_files import write_image
 from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.render.texture_lookup import sample_texture
 from instantmesh.structures import Mesh, Views
@@ -84,7 +84,7 @@ def blurred(mesh: Mesh) -> Mesh:
 
 
 def cases(pipeline: Pipeline, true: Mesh, steps: int, seed: int) -> Iterator[tuple[str, Mesh, Views]]:
-    """Case, fine mesh in the field's colours, and the pictures."""
+    """Case, fine mesh in the field's colours, and the images."""
     for size_px in (320, 64):
         views, _ = true_views(true, six_view_cameras(), size_px)
         finished = pipeline.reconstruct(views)
@@ -110,12 +110,12 @@ def with_views(mesh: Mesh, views: Views) -> Mesh:
 
 def scores(mesh: Mesh, true: Mesh) -> dict[str, float]:
     """Likeness of the held-out views."""
-    (views, mask), (true_pictures, true_mask) = (
+    (views, mask), (true_images, true_mask) = (
         true_views(shown, held_out_cameras(), COMPARED_SIZE_PX) for shown in (mesh, true)
     )
     both = ((mask == 1) & (true_mask == 1)).expand_as(views.images)
-    inside = -10 * (views.images - true_pictures.images)[both].square().mean().log10()
-    whole, structure = psnr(views.images, true_pictures.images), ssim(views.images, true_pictures.images)
+    inside = -10 * (views.images - true_images.images)[both].square().mean().log10()
+    whole, structure = psnr(views.images, true_images.images), ssim(views.images, true_images.images)
     return {"psnr": float(whole.mean()), "ssim": float(structure.mean()), "inside": float(inside)}
 
 
@@ -155,9 +155,9 @@ def run(arguments: argparse.Namespace) -> None:
             blended = with_views(mesh, views)
             rows.append(measure(path.stem, case, mesh, blended, true))
             print(table_line(rows[-1]), flush=True)
-            if arguments.pictures:
-                target = arguments.pictures / f"{path.stem}-{case.replace(' ', '-')}.png"
-                write_picture(target, sheet([mesh, blended, true]))
+            if arguments.images:
+                target = arguments.images / f"{path.stem}-{case.replace(' ', '-')}.png"
+                write_image(target, sheet([mesh, blended, true]))
     means = [mean_row(case, rows) for case in CASES]
     print("\n".join(table_line(row) for row in means))
     if arguments.out:
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=75, help="denoising steps of the painted views (default 75)")
     parser.add_argument("--seed", type=int, default=0, help="of the painted views")
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
-    parser.add_argument("--pictures", type=Path, help="folder for sheets: without views, with them, the truth")
+    parser.add_argument("--images", type=Path, help="folder for sheets: without views, with them, the truth")
     try:
         run(parser.parse_args())
     except InstantMeshError as error:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from step_costs import PICTURE_PX, Cost, mesh_cost, nerf_cost, transformer_cost, vgg_cost
+from step_costs import IMAGE_PX, Cost, mesh_cost, nerf_cost, transformer_cost, vgg_cost
 
 from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
@@ -56,13 +56,13 @@ def stage_costs(name: str) -> dict[str, Any]:
     parameters, kept = transformer_cost(config.model, config.views.inputs, gradient_checkpointing=False)
     _, recomputed = transformer_cost(config.model, config.views.inputs, gradient_checkpointing=True)
     if isinstance(config, NerfConfig):
-        pictures, size_px = nerf_cost(config), config.patch_px
-        recomputed_pictures = _recomputed_rays(pictures, config)
+        images, size_px = nerf_cost(config), config.patch_px
+        recomputed_images = _recomputed_rays(images, config)
     else:
-        pictures, size_px = mesh_cost(config), PICTURE_PX
-        recomputed_pictures = pictures
+        images, size_px = mesh_cost(config), IMAGE_PX
+        recomputed_images = images
     perceptual = vgg_cost(config.views.targets, size_px)
-    ways = {"kept": (kept, pictures, perceptual), "checkpointed": (recomputed, recomputed_pictures, perceptual)}
+    ways = {"kept": (kept, images, perceptual), "checkpointed": (recomputed, recomputed_images, perceptual)}
     return {
         "parameters": parameters,
         "object": {way: _object(*parts) for way, parts in ways.items()},
@@ -79,24 +79,22 @@ def stage_costs(name: str) -> dict[str, Any]:
     }
 
 
-def _object(transformers: Cost, pictures: Cost, perceptual: Cost) -> dict[str, Any]:
+def _object(transformers: Cost, images: Cost, perceptual: Cost) -> dict[str, Any]:
     return {
         "transformers_gb_computed": round(transformers.saved / 1e9, 2),
-        "pictures_gb_measured": round(pictures.saved / 1e9, 2),
+        "images_gb_measured": round(images.saved / 1e9, 2),
         "perceptual_gb_computed": round(perceptual.saved / 1e9, 2),
-        "gb": round((transformers + pictures + perceptual).saved / 1e9, 2),
+        "gb": round((transformers + images + perceptual).saved / 1e9, 2),
         "teraflops": {
-            kind: round(flops / 1e12, 2) for kind, flops in (transformers + pictures + perceptual).flops.items()
+            kind: round(flops / 1e12, 2) for kind, flops in (transformers + images + perceptual).flops.items()
         },
     }
 
 
-def _recomputed_rays(pictures: Cost, config: NerfConfig) -> Cost:
+def _recomputed_rays(images: Cost, config: NerfConfig) -> Cost:
     """One chunk of rays at a time, of as many as the object has; the forward pass, a third of all, runs twice."""
     rays = config.views.targets * config.patch_px**2
-    return replace(
-        pictures, saved=pictures.saved * 4096 / rays, flops={k: 4 / 3 * v for k, v in pictures.flops.items()}
-    )
+    return replace(images, saved=images.saved * 4096 / rays, flops={k: 4 / 3 * v for k, v in images.flops.items()})
 
 
 def _state_bytes(parameters: int, gpus: int) -> float:

@@ -65,7 +65,7 @@ def films(mesh: Mesh, frames: int) -> dict[str, dict[str, float]]:
 
 
 def whole_frame(mesh: Mesh) -> dict[str, float]:
-    """Times of a picture whose background is rendered too, as a film would need them without its crop."""
+    """Times of an image whose background is rendered too, as a film would need them without its crop."""
     placed, cameras = to_unit_sphere(mesh), orbit_cameras(SAMPLED_FRAMES)
     _, times = timed(
         lambda: [render_shaded(placed, cameras[i : i + 1], SIZE_PX, SIZE_PX).color() for i in range(SAMPLED_FRAMES)]

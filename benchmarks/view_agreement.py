@@ -35,7 +35,7 @@ WRONG_VIEW = 2
 SEEDS = range(4)
 
 
-def true_pictures(folder: Path) -> list[torch.Tensor]:
+def true_images(folder: Path) -> list[torch.Tensor]:
     """Six views (6, 3, h, w) of each object."""
     files = sorted(path for path in folder.glob("*") if path.suffix.lower() in TRUE_MESH_ENDINGS)
     if not files:
@@ -65,7 +65,7 @@ def tampered(images: torch.Tensor, other: torch.Tensor) -> Iterator[tuple[str, t
 def judged(arguments: argparse.Namespace) -> Iterator[tuple[str, ViewAgreement]]:
     """The kind of each set of views, and how they agree."""
     pipeline = Pipeline.from_pretrained(arguments.model)
-    objects = true_pictures(arguments.meshes)
+    objects = true_images(arguments.meshes)
     for index, images in enumerate(objects):
         for kind, changed in tampered(images, objects[(index + 3) % len(objects)]):
             views = Views(changed.clamp(0, 1), six_view_cameras())
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--meshes", type=Path, required=True, help="folder of mesh files, y up")
-    parser.add_argument("--photos", type=Path, required=True, help="folder of PNG pictures")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of PNG images")
     parser.add_argument("--model", default="tiny", help="name or folder (default tiny)")
     parser.add_argument("--steps", type=int, default=20, help="denoising steps (default 20)")
     parser.add_argument("--out", type=Path, help="JSON file for all figures")

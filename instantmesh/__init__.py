@@ -1,4 +1,4 @@
-"""From a picture to a 3D mesh."""
+"""From an image to a 3D mesh."""
 
 from instantmesh.errors import (
     CameraError,

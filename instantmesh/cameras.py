@@ -27,7 +27,7 @@ PHOTO_ELEVATION_DEG = 10.0
 def look_at_origin(position: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4 4"]:
     """Camera-to-world poses of cameras at `position` that look at the origin with +z up.
 
-    A camera straight above or below has no defined roll: its picture's up is then +x (below: -x).
+    A camera straight above or below has no defined roll: its image's up is then +x (below: -x).
     """
     backward = torch.nn.functional.normalize(position, dim=-1)
     up = torch.tensor([0.0, 0.0, 1.0], device=position.device, dtype=position.dtype).expand_as(backward)
@@ -66,7 +66,7 @@ def spherical_cameras(
 
 
 def six_view_cameras(radius: float = SIX_VIEW_RADIUS) -> Cameras:
-    """The six fixed views of Zero123++, in the order of the 3 x 2 picture (row-major)."""
+    """The six fixed views of Zero123++, in the order of the 3 x 2 image (row-major)."""
     return spherical_cameras(SIX_VIEW_AZIMUTHS_DEG, SIX_VIEW_ELEVATIONS_DEG, radius, SIX_VIEW_FOV_DEG)
 
 

@@ -1,4 +1,4 @@
-"""Several models on one photo, side by side in one picture."""
+"""Several models on one photo, side by side in one image."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from instantmesh.errors import InstantMeshError
-from instantmesh.files.pictures import to_pil
+from instantmesh.files.image_files import to_pil
 from instantmesh.hub import MODELS
 from instantmesh.images import open_image
 from instantmesh.images.cutout import Background
@@ -87,9 +87,9 @@ def comparison_sheet(photo: ImageSource, entries: Sequence[Entry]) -> Float[Tens
     row_height, width = 2 * _TILE_PX + _MARGIN_PX, _LABEL_PX + 4 * _TILE_PX + 2 * _MARGIN_PX
     sheet = Image.new("RGB", (width, row_height * (1 + len(entries)) + _MARGIN_PX), "white")
     rgb = open_image(photo)
-    picture = to_pil(rgb[:3] * rgb[3:] + 1 - rgb[3:] if len(rgb) == 4 else rgb)
-    picture.thumbnail((4 * _TILE_PX, 2 * _TILE_PX))
-    sheet.paste(picture, (_LABEL_PX + _MARGIN_PX, _MARGIN_PX))
+    image = to_pil(rgb[:3] * rgb[3:] + 1 - rgb[3:] if len(rgb) == 4 else rgb)
+    image.thumbnail((4 * _TILE_PX, 2 * _TILE_PX))
+    sheet.paste(image, (_LABEL_PX + _MARGIN_PX, _MARGIN_PX))
     _write(sheet, _MARGIN_PX, ["the photo"])
     for row, entry in enumerate(entries, start=1):
         top = row * row_height + _MARGIN_PX

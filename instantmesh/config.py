@@ -26,7 +26,7 @@ class ViTConfig(StrictModel):
     patch_size: PositiveInt = 16
     trained_grid: PositiveInt = 14
     norm_eps: PositiveFloat = 1e-12
-    imagenet_normalised: bool = True  # pictures less ImageNet's mean, divided by its standard deviation
+    imagenet_normalised: bool = True  # images less ImageNet's mean, divided by its standard deviation
     position_resizing: Literal["dino", "dinov2"] = "dino"
     register_tokens: NonNegativeInt = 0
     layer_scale: bool = False

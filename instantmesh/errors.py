@@ -10,7 +10,7 @@ class InputError(InstantMeshError, ValueError):
 
 
 class ImageError(InputError):
-    """A picture can't be read, is too small, or has no foreground."""
+    """An image can't be read, is too small, or has no foreground."""
 
 
 class CameraError(InputError):

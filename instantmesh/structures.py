@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from instantmesh.errors import CameraError, InputError
-from instantmesh.files import mesh_files, pictures
+from instantmesh.files import image_files, mesh_files
 from instantmesh.files.frame import Frame, Origin
 from instantmesh.files.mesh_arrays import MeshArrays, TextureArrays
 
@@ -33,7 +33,7 @@ def _require_unit_range(name: str, tensor: Tensor) -> None:
     if tensor.numel() and (float(tensor.min()) < -1e-4 or float(tensor.max()) > 1 + 1e-4):
         raise InputError(
             f"{name} must lie in [0, 1], found [{float(tensor.min()):.3g}, {float(tensor.max()):.3g}]"
-            + ("" if name == "uv" else " (divide 8-bit pictures by 255)")
+            + ("" if name == "uv" else " (divide 8-bit images by 255)")
         )
 
 
@@ -43,7 +43,7 @@ class Cameras:
 
     Attributes:
         camera_to_world: (n, 4, 4) float, OpenGL axes (x right, y up, z backward).
-        intrinsics: (n, 3, 3) float, normalised by the picture's size.
+        intrinsics: (n, 3, 3) float, normalised by the image's size.
 
     Raises:
         CameraError: wrong shapes, values that aren't finite, or a pose that is no rigid motion.
@@ -69,7 +69,7 @@ class Cameras:
         ):
             raise CameraError("camera_to_world must hold proper rotations (orthonormal, determinant +1)")
         if bool((k[:, 0, 0] <= 0).any() or (k[:, 1, 1] <= 0).any()):
-            raise CameraError("focal lengths must be positive (normalised by the picture's size)")
+            raise CameraError("focal lengths must be positive (normalised by the image's size)")
 
     def __len__(self) -> int:
         return len(self.camera_to_world)
@@ -84,11 +84,11 @@ class Cameras:
 
 @dataclass(frozen=True, eq=False)
 class Views:
-    """Pictures of one object, with the cameras that took them where they are known.
+    """Images of one object, with the cameras that took them where they are known.
 
     Attributes:
         images: (n, 3, h, w) float in [0, 1], RGB on white (for TripoSR on grey, 0.5).
-        cameras: n cameras; None for a system that takes its one picture for the front.
+        cameras: n cameras; None for a system that takes its one image for the front.
 
     Raises:
         InputError: wrong shape or range. CameraError: as many cameras as images are needed.
@@ -111,7 +111,7 @@ class Views:
     def __repr__(self) -> str:
         height, width = self.images.shape[2:]
         posed = "no cameras" if self.cameras is None else "cameras"
-        return f"Views({len(self)} pictures {width} x {height}, {posed})"
+        return f"Views({len(self)} images {width} x {height}, {posed})"
 
     def __len__(self) -> int:
         return len(self.images)
@@ -147,23 +147,26 @@ class Views:
         return Views(self.images.to(device), None if self.cameras is None else self.cameras.to(device))
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
-        """Write all views as one picture, two to a row (six views: the 3 x 2 picture of Zero123++; one view: itself).
+        """Write all views as one image, two to a row (six views: the 3 x 2 image of Zero123++; one view: itself).
 
         Raises:
             OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
         """
-        return pictures.write_picture(path, pictures.tile(self.images, columns=min(len(self), 2)), overwrite=overwrite)
+        tiled = image_files.tile(self.images, columns=min(len(self), 2))
+        return image_files.write_image(path, tiled, overwrite=overwrite)
+            path, image_files.tile(self.images, columns=min(len(self), 2)), overwrite=overwrite
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Texture:
-    """A picture laid over a mesh.
+    """An image laid over a mesh.
 
     The faces' corners have places of their own in it, so vertices needn't be split where the surface was cut open.
 
     Attributes:
         image: (3, h, w) float in [0, 1], sRGB.
-        uv: (f, 3, 2) float in [0, 1], where each face's three corners lie: (0, 0) is the picture's upper left corner,
+        uv: (f, 3, 2) float in [0, 1], where each face's three corners lie: (0, 0) is the image's upper left corner,
             u runs right and v down (as in glTF), the pixel (i, j) has its centre at ((j + 0.5) / w, (i + 0.5) / h).
 
     Raises:

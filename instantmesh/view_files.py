@@ -1,12 +1,12 @@
-"""Views on disk: one 3 x 2 picture of the six fixed views, or a folder of pictures with their cameras.
+"""Views on disk: one 3 x 2 image of the six fixed views, or a folder of images with their cameras.
 
 A folder holds a `cameras.json`, a list with one entry a view, in the order of the views:
 
     [{"file": "0.png", "camera_to_world": [[...], [...], [...], [...]], "fov_deg": 30.0},
      {"file": "1.png", "camera_to_world": [...], "intrinsics": [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]}]
 
-`camera_to_world` is 4 x 4 with OpenGL axes, `intrinsics` 3 x 3 and normalised by the picture's size
-(docs/conventions.md); `fov_deg` stands for square pictures with the principal point in the middle. Pictures with an
+`camera_to_world` is 4 x 4 with OpenGL axes, `intrinsics` 3 x 3 and normalised by the image's size
+(docs/conventions.md); `fov_deg` stands for square images with the principal point in the middle. Images with an
 alpha mask are laid on white.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from instantmesh.cameras import intrinsics_from_fov, six_view_cameras
 from instantmesh.errors import CameraError, ImageError, InputError, OutputError
 from instantmesh.files.atomic import write_bytes
-from instantmesh.files.pictures import untile, write_picture
+from instantmesh.files.image_files import untile, write_image
 from instantmesh.images import composite, open_image
 from instantmesh.images.reading import ImageSource
 from instantmesh.structures import Cameras, Views
@@ -30,10 +30,10 @@ CAMERAS_FILE = "cameras.json"
 
 
 def read_views(source: ImageSource) -> Views:
-    """Read six fixed views from a 3 x 2 picture, or any number with free cameras from a folder (see the module).
+    """Read six fixed views from a 3 x 2 image, or any number with free cameras from a folder (see the module).
 
     Raises:
-        ImageError: a picture is missing, unreadable, of another size than the first, or no 3 x 2 tiles.
+        ImageError: an image is missing, unreadable, of another size than the first, or no 3 x 2 tiles.
         CameraError: `cameras.json` is missing, malformed, or holds no proper cameras; the message names the entry.
     """
     if isinstance(source, str | PathLike) and Path(source).is_dir():
@@ -52,7 +52,7 @@ def write_views(views: Views, folder: str | PathLike[str], *, overwrite: bool = 
         raise OutputError(f"{folder / CAMERAS_FILE} exists; allow overwriting it or choose another folder")
     entries = []
     for index, image in enumerate(views.images):
-        write_picture(folder / f"{index}.png", image, overwrite=overwrite)
+        write_image(folder / f"{index}.png", image, overwrite=overwrite)
         pose, k = views.known_cameras.camera_to_world[index], views.known_cameras.intrinsics[index]
         entries.append({"file": f"{index}.png", "camera_to_world": pose.tolist(), "intrinsics": k.tolist()})
     write_bytes(folder / CAMERAS_FILE, json.dumps(entries, indent=1).encode(), overwrite=overwrite)
@@ -64,14 +64,14 @@ def _open_on_white(source: ImageSource) -> Float[Tensor, "3 h w"]:
     return composite(image) if image.shape[0] == 4 else image
 
 
-def _untile_six(picture: Float[Tensor, "3 height width"]) -> Float[Tensor, "6 3 h h"]:
-    height, width = picture.shape[1:]
+def _untile_six(image: Float[Tensor, "3 height width"]) -> Float[Tensor, "6 3 h h"]:
+    height, width = image.shape[1:]
     if 2 * height != 3 * width or width % 2:
         raise ImageError(
-            f"six views in one picture are 2 square tiles wide and 3 high (640 x 960, say), not {width} x {height};"
+            f"six views in one image are 2 square tiles wide and 3 high (640 x 960, say), not {width} x {height};"
             f" views with other cameras go into a folder with a {CAMERAS_FILE}"
         )
-    return untile(picture, rows=3, columns=2)
+    return untile(image, rows=3, columns=2)
 
 
 def _read_folder(folder: Path) -> Views:
@@ -106,7 +106,7 @@ def _read_entries(path: Path) -> list[dict]:
         raise CameraError(f"{path} must hold a list with an entry for each view")
     for number, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get("file"), str):
-            raise CameraError(f'{path}, entry {number}: needs a "file" with a picture\'s name')
+            raise CameraError(f'{path}, entry {number}: needs a "file" with an image\'s name')
     return entries
 
 
@@ -119,7 +119,7 @@ def _camera(entry: dict, *, square: bool) -> Cameras:
         raise CameraError('needs "camera_to_world" and either "intrinsics" or "fov_deg"')
     if "fov_deg" in entry:
         if not square:
-            raise CameraError('"fov_deg" is for square pictures; give "intrinsics"')
+            raise CameraError('"fov_deg" is for square images; give "intrinsics"')
         intrinsics = intrinsics_from_fov(float(entry["fov_deg"]), 1)
     else:
         intrinsics = torch.tensor([entry["intrinsics"]], dtype=torch.float32)

@@ -66,7 +66,7 @@ def test_camera_vector_order():
     torch.testing.assert_close(vector[12:], torch.tensor([1.5, 2.5, 0.4, 0.6]))
 
 
-def test_what_is_right_and_up_in_the_world_is_right_and_up_in_the_picture():
+def test_what_is_right_and_up_in_the_world_is_right_and_up_in_the_image():
     front = cam.spherical_cameras([0.0], [0.0], 4.0, 30.0)
     # seen from +x, the world's +y is to the right and +z above (v points down)
     uv, depth = cam.project(torch.tensor([[0.0, 0.5, 0.0], [0.0, 0.0, 0.5], [0.5, 0.0, 0.0]]), front)
@@ -77,7 +77,7 @@ def test_what_is_right_and_up_in_the_world_is_right_and_up_in_the_picture():
     torch.testing.assert_close(depth[0], torch.tensor([4.0, 4.0, 3.5]))
 
 
-def test_the_field_of_view_ends_at_the_pictures_edge():
+def test_the_field_of_view_ends_at_the_images_edge():
     camera = cam.spherical_cameras([0.0], [0.0], 4.0, 30.0)
     edge = 4 * math.tan(math.radians(15))
     uv, _ = cam.project(torch.tensor([[0.0, edge, edge]]), camera)
@@ -106,7 +106,7 @@ def test_points_on_a_ray_project_onto_its_pixel(azimuth, elevation, radius, fov,
 
 @settings(max_examples=25, deadline=None)
 @given(angles, elevations, radii, st.floats(-7, 7))
-def test_turning_cameras_and_object_together_changes_no_picture(azimuth, elevation, radius, angle):
+def test_turning_cameras_and_object_together_changes_no_image(azimuth, elevation, radius, angle):
     rig = cam.spherical_cameras([azimuth, azimuth + 100], [elevation, elevation / 2], radius, 40.0)
     points = torch.rand(20, 3, generator=torch.Generator().manual_seed(0)) - 0.5
     cos, sin = math.cos(angle), math.sin(angle)

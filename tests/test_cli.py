@@ -24,8 +24,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     camera = spherical_cameras([0.0], [15.0], radius=4.0, fov_deg=30.0)
     for index in (6, 8):
-        picture = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + index))).rgba_images(camera, 96)[0]
-        Image.fromarray(picture).save(folder / f"photo{index}.png")
+        image = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + index))).rgba_images(camera, 96)[0]
+        Image.fromarray(image).save(folder / f"photo{index}.png")
     return folder
 
 
@@ -39,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *ar
 
 
 def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, capsys, caplog):
-    (photos / "bad.png").write_bytes(b"not a picture")
+    (photos / "bad.png").write_bytes(b"not an image")
     out = tmp_path / "out"
     arguments = ("generate", photos, "-o", out, "--model", "tiny", "--seed", 1, "--steps", 2, "--device", "cpu")
     code, text = run(monkeypatch, capsys, *arguments)
@@ -54,7 +54,7 @@ def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, cap
     code, text = run(monkeypatch, capsys, *arguments)
     assert code == 2
     assert "--overwrite" in text
-    (out / "photo6.glb").unlink()  # as a run that was stopped leaves it: pictures are written before
+    (out / "photo6.glb").unlink()  # as a run that was stopped leaves it: images are written before
     code, text = run(monkeypatch, capsys, *arguments)
     assert code == 2
     assert "1 of 2 photos failed" in text
@@ -63,7 +63,7 @@ def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, cap
     assert code == 0
 
 
-def test_pictures_that_generate_made_are_no_photos(tmp_path):
+def test_images_that_generate_made_are_no_photos(tmp_path):
     for name in ("a.png", "a_views.png", "a_preview.png", "b_views.png", "a.glb"):
         (tmp_path / name).touch()
     assert [path.name for path in files.find_photos([tmp_path, tmp_path / "a.png"])] == ["a.png", "b_views.png"]
@@ -84,7 +84,7 @@ def test_finish_keeps_size_and_place_unless_told(tmp_path, monkeypatch, capsys):
         assert max(found.extents) == pytest.approx(4 if bounds else 1, abs=1e-5)
 
 
-def test_reconstruct_a_picture_and_a_folder(tmp_path, monkeypatch, capsys):
+def test_reconstruct_a_image_and_a_folder(tmp_path, monkeypatch, capsys):
     images = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).views(six_view_cameras(), 64).images
     views = Views(images.clamp(0, 1), six_view_cameras())
     views.save(tmp_path / "views.png")
@@ -137,14 +137,14 @@ def test_a_textured_mesh_goes_through_the_commands(photos, tmp_path, monkeypatch
     assert (code, "pass --overwrite" in text) == (2, True)  # before the file is looked for
 
 
-def test_compare_writes_one_picture_and_refuses_to_overwrite_it(photos, tmp_path, monkeypatch, capsys):
+def test_compare_writes_one_image_and_refuses_to_overwrite_it(photos, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out" / "compared.png"
     arguments = ("compare", photos / "photo6.png", "--models", "nobody, nothing", "-o", out, "--local-files-only")
     code, text = run(monkeypatch, capsys, *arguments)
     assert code == 0
     assert "nobody: skipped, there is no model 'nobody'" in text
-    with Image.open(out) as picture:
-        assert picture.height > 900  # the photo and two rows
+    with Image.open(out) as image:
+        assert image.height > 900  # the photo and two rows
     code, text = run(monkeypatch, capsys, *arguments)
     assert code == 2
     assert "--overwrite" in text

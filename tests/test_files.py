@@ -1,4 +1,4 @@
-"""Files: pictures, and writing whole or not at all."""
+"""Files: images, and writing whole or not at all."""
 
 import os
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from instantmesh.errors import InputError, InstantMeshError, MissingFileError, OutputError
-from instantmesh.files import pictures
+from instantmesh.files import image_files
 from instantmesh.files.atomic import replacing, write_bytes
 
 
@@ -74,31 +74,31 @@ def test_files_get_the_usual_mode(tmp_path):
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4), st.integers(1, 5), st.integers(1, 5))
 def test_untile_undoes_tile(rows, columns, c, h, w):
     images = torch.arange(rows * columns * c * h * w).float().reshape(rows * columns, c, h, w)
-    picture = pictures.tile(images, columns)
-    assert picture.shape == (c, rows * h, columns * w)
-    assert torch.equal(pictures.untile(picture, rows, columns), images)
+    tiled = image_files.tile(images, columns)
+    assert tiled.shape == (c, rows * h, columns * w)
+    assert torch.equal(image_files.untile(tiled, rows, columns), images)
 
 
 def test_tiles_are_row_major_and_padded_with_white():
-    picture = pictures.tile(torch.tensor([0.1, 0.2, 0.3])[:, None, None, None].expand(3, 1, 1, 1), columns=2)
-    torch.testing.assert_close(picture[0], torch.tensor([[0.1, 0.2], [0.3, 1.0]]))
+    tiled = image_files.tile(torch.tensor([0.1, 0.2, 0.3])[:, None, None, None].expand(3, 1, 1, 1), columns=2)
+    torch.testing.assert_close(tiled[0], torch.tensor([[0.1, 0.2], [0.3, 1.0]]))
     with pytest.raises(InputError, match="doesn't divide"):
-        pictures.untile(torch.zeros(3, 10, 9), 3, 2)
+        image_files.untile(torch.zeros(3, 10, 9), 3, 2)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pictures_are_rounded_not_cut(tmp_path, channels):
+def test_images_are_rounded_not_cut(tmp_path, channels):
     image = torch.full((channels, 5, 7), 0.5)  # 127.5 rounds to the even 128, truncation would give 127
-    path = pictures.write_picture(tmp_path / "a.png", image)
-    with Image.open(path) as picture:
-        assert picture.size == (7, 5)
-        assert picture.mode == {1: "L", 3: "RGB", 4: "RGBA"}[channels]
-        assert np.asarray(picture).flatten().tolist() == [128] * (35 * channels)
+    path = image_files.write_image(tmp_path / "a.png", image)
+    with Image.open(path) as written:
+        assert written.size == (7, 5)
+        assert written.mode == {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+        assert np.asarray(written).flatten().tolist() == [128] * (35 * channels)
 
 
-def test_picture_endings(tmp_path):
-    with pytest.raises(OutputError, match="unknown picture ending"):
-        pictures.write_picture(tmp_path / "a.xyz", torch.zeros(3, 4, 4))
+def test_image_endings(tmp_path):
+    with pytest.raises(OutputError, match="unknown image ending"):
+        image_files.write_image(tmp_path / "a.xyz", torch.zeros(3, 4, 4))
     with pytest.raises(OutputError, match="JPEG"):  # has no alpha
-        pictures.write_picture(tmp_path / "a.jpg", torch.zeros(4, 4, 4))
+        image_files.write_image(tmp_path / "a.jpg", torch.zeros(4, 4, 4))
     assert list(tmp_path.iterdir()) == []

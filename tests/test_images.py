@@ -1,4 +1,4 @@
-"""Pictures of every kind in, one square picture of the object on white out."""
+"""Images of every kind in, one square image of the object on white out."""
 
 import io
 import struct
@@ -14,18 +14,18 @@ from PIL import Image, ImageDraw
 
 from instantmesh import backends
 from instantmesh.errors import ImageError, InputError, MissingBackendError, MissingFileError
-from instantmesh.files.pictures import to_pil
+from instantmesh.files.image_files import to_pil
 from instantmesh.images import composite, crop_to_foreground, cut_out, open_image, prepare, resize
 from instantmesh.images.keying import key_out
 
 RED, WHITE, GREY, GREEN = (200, 30, 40), (255, 255, 255), (128, 128, 128), (20, 200, 60)
 
 
-def corner_picture(mode: str = "RGB") -> Image.Image:
+def corner_image(mode: str = "RGB") -> Image.Image:
     """24 wide, 20 high, black but for its top left quarter, which is white."""
-    picture = Image.new("L", (24, 20), 0)
-    picture.paste(255, (0, 0, 12, 10))
-    return picture.convert(mode)
+    image = Image.new("L", (24, 20), 0)
+    image.paste(255, (0, 0, 12, 10))
+    return image.convert(mode)
 
 
 def drawing(background: tuple, draw, size: int = 160) -> tuple[Image.Image, torch.Tensor]:
@@ -38,9 +38,9 @@ def drawing(background: tuple, draw, size: int = 160) -> tuple[Image.Image, torc
     return big.resize((size, size), box), exact
 
 
-def as_jpeg(picture: Image.Image, quality: int) -> Image.Image:
+def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
     data = io.BytesIO()
-    picture.save(data, "JPEG", quality=quality)
+    image.save(data, "JPEG", quality=quality)
     return Image.open(data)
 
 
@@ -59,7 +59,7 @@ def ring(background):
 class TestOpening:
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr", "HSV", "LAB", "I", "I;16", "F"])
     def test_modes_without_alpha(self, mode):
-        source = corner_picture()
+        source = corner_image()
         if mode in ("I", "I;16"):
             deep = np.asarray(source.convert("L")).astype(np.int32) * 257
             source = Image.fromarray(deep.astype(np.uint16)) if mode == "I;16" else Image.fromarray(deep)
@@ -78,8 +78,8 @@ class TestOpening:
 
     @pytest.mark.parametrize("mode", ["LA", "RGBA", "RGBa", "La"])
     def test_modes_with_alpha(self, mode):
-        source = corner_picture("RGBA")
-        source.putalpha(corner_picture("L"))
+        source = corner_image("RGBA")
+        source.putalpha(corner_image("L"))
         source = source.convert("LA" if mode == "La" else mode).convert(mode)
         assert source.mode == mode
         image = open_image(source)
@@ -88,7 +88,7 @@ class TestOpening:
         assert image[3, 10:].max() == 0
 
     def test_palette_transparency(self, tmp_path):
-        corner_picture("P").save(tmp_path / "a.png", transparency=0)  # index 0 is black
+        corner_image("P").save(tmp_path / "a.png", transparency=0)  # index 0 is black
         image = open_image(tmp_path / "a.png")
         assert image.shape == (4, 20, 24)
         assert image[3, :10, :12].min() == 1
@@ -103,7 +103,7 @@ class TestOpening:
     def test_exif_orientation_is_applied(self, tmp_path):
         exif = Image.Exif()
         exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise
-        corner_picture().save(tmp_path / "a.png", exif=exif)
+        corner_image().save(tmp_path / "a.png", exif=exif)
         image = open_image(tmp_path / "a.png")
         assert image.shape == (3, 24, 20)
         assert image[:, :12, 10:].min() == 1  # top left became top right
@@ -171,7 +171,7 @@ class TestOpening:
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(data, "PNG")
         for name, content, message in (
             ("empty.png", b"", "is empty"),
-            ("text.png", b"no picture at all", "can't be read"),
+            ("text.png", b"no image at all", "can't be read"),
             ("cut.png", data.getvalue()[:3000], "can't be read"),
         ):
             (tmp_path / name).write_bytes(content)
@@ -198,16 +198,16 @@ class TestCuttingOut:
         assert torch.equal(cut_out(rgba, "alpha"), rgba)
 
     def test_an_opaque_alpha_is_no_mask(self):
-        picture, mask = drawing(WHITE, disc)
-        rgba = torch.cat([open_image(picture), torch.ones(1, 160, 160)])
+        drawn, mask = drawing(WHITE, disc)
+        rgba = torch.cat([open_image(drawn), torch.ones(1, 160, 160)])
         assert (cut_out(rgba)[3] - mask).abs().mean() < 0.01
         with pytest.raises(ImageError, match="no alpha mask"):
             cut_out(rgba, "alpha")
 
     @pytest.mark.parametrize("background", [WHITE, GREY, GREEN, (0, 0, 0)])
     def test_a_drawing_on_a_plain_background(self, background):
-        picture, mask = drawing(background, disc)
-        rgba = cut_out(open_image(picture))
+        drawn, mask = drawing(background, disc)
+        rgba = cut_out(open_image(drawn))
         assert (rgba[3] - mask).abs().max() < 0.15  # antialiased edges included
         assert (rgba[3] - mask).abs().mean() < 0.002
         inside = rgba[3] > 0.2
@@ -218,32 +218,32 @@ class TestCuttingOut:
     @pytest.mark.parametrize("quality", [60, 75, 95])
     @pytest.mark.parametrize("background", [WHITE, GREY])
     def test_jpeg_noise_leaves_no_specks(self, background, quality):
-        picture, mask = drawing(background, disc)
-        rgba = cut_out(open_image(as_jpeg(picture, quality)))
+        drawn, mask = drawing(background, disc)
+        rgba = cut_out(open_image(as_jpeg(drawn, quality)))
         far_outside = torch.nn.functional.max_pool2d(mask[None], 7, 1, 3)[0] == 0
         deep_inside = -torch.nn.functional.max_pool2d(-mask[None], 7, 1, 3)[0] == 1
         assert rgba[3, far_outside].max() == 0
         assert rgba[3, deep_inside].min() == 1
 
     def test_grain_in_the_background(self):
-        picture, mask = drawing((235, 235, 230), disc)
+        drawn, mask = drawing((235, 235, 230), disc)
         grain = np.random.default_rng(0).normal(0, 4, (160, 160, 3))
-        noisy = (np.asarray(picture) + grain).clip(0, 255).astype(np.uint8)
+        noisy = (np.asarray(drawn) + grain).clip(0, 255).astype(np.uint8)
         assert (cut_out(open_image(noisy))[3] - mask).abs().mean() < 0.01
 
     def test_white_parts_inside_the_object_stay(self):
-        picture, _ = drawing(WHITE, ring(WHITE))
-        assert cut_out(open_image(picture))[3, 80, 80] == 1
+        drawn, _ = drawing(WHITE, ring(WHITE))
+        assert cut_out(open_image(drawn))[3, 80, 80] == 1
 
     def test_a_hole_shows_a_coloured_background(self):
-        picture, mask = drawing(GREEN, ring(GREEN))
-        rgba = cut_out(open_image(picture))
+        drawn, mask = drawing(GREEN, ring(GREEN))
+        rgba = cut_out(open_image(drawn))
         assert rgba[3, 80, 80] == 0
         assert (rgba[3] - mask).abs().mean() < 0.01
 
-    def test_an_object_cut_by_the_pictures_edge(self):
-        picture, mask = drawing(WHITE, lambda canvas, colour_of: canvas.rectangle((280, 200, 400, 640), colour_of(RED)))
-        assert (cut_out(open_image(picture))[3] - mask).abs().max() < 0.15
+    def test_an_object_cut_by_the_images_edge(self):
+        drawn, mask = drawing(WHITE, lambda canvas, colour_of: canvas.rectangle((280, 200, 400, 640), colour_of(RED)))
+        assert (cut_out(open_image(drawn))[3] - mask).abs().max() < 0.15
 
     def test_a_gradient_is_not_keyed(self):
         ramp = torch.linspace(0.3, 0.9, 64)[None, :, None].expand(3, 64, 64).clone()
@@ -266,9 +266,9 @@ class TestMatting:
     photo = torch.rand(3, 32, 40, generator=torch.Generator().manual_seed(0))
 
     def test_is_used_where_the_border_has_no_colour(self, monkeypatch):
-        def remove(picture: Image.Image) -> Image.Image:
-            picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-            return picture
+        def remove(image: Image.Image) -> Image.Image:
+            image.putalpha(Image.linear_gradient("L").resize(image.size))
+            return image
 
         monkeypatch.setattr(backends, "load", lambda name: SimpleNamespace(remove=remove))
         rgba = cut_out(self.photo)
@@ -285,7 +285,7 @@ class TestMatting:
             cut_out(self.photo)
 
     def test_missing_network_file(self, monkeypatch):
-        def remove(picture: Image.Image):
+        def remove(image: Image.Image):
             raise ConnectionError("no route")
 
         monkeypatch.setattr(backends, "load", lambda name: SimpleNamespace(remove=remove))
@@ -350,32 +350,32 @@ class TestFraming:
 
 class TestPreparing:
     def test_the_same_object_in_three_forms(self, tmp_path):
-        """An alpha mask, a white and a green background lead to nearly the same picture."""
+        """An alpha mask, a white and a green background lead to nearly the same image."""
         on_white, mask = drawing(WHITE, disc)
         on_green, _ = drawing(GREEN, disc)
         masked = Image.new("RGB", (160, 160), RED)
         masked.putalpha(to_pil(mask[None]))
-        pictures = [prepare(source, size_px=96) for source in (masked, on_white, on_green)]
-        for picture in pictures:
-            assert picture.shape == (3, 96, 96)
+        images = [prepare(source, size_px=96) for source in (masked, on_white, on_green)]
+        for image in images:
+            assert image.shape == (3, 96, 96)
             # 0.85 of 96 pixels wide and on white
-            columns = (picture.min(0).values < 0.5).any(0).sum()
+            columns = (image.min(0).values < 0.5).any(0).sum()
             assert abs(int(columns) - 0.85 * 96) <= 2
-            assert picture[:, :6].min() > 0.98
-            assert (picture - pictures[0]).abs().mean() < 0.01
+            assert image[:, :6].min() > 0.98
+            assert (image - images[0]).abs().mean() < 0.01
 
     def test_keep_only_pads_to_a_square(self):
         image = torch.rand(3, 20, 30)
-        picture = prepare(image, background="keep")
-        assert picture.shape == (3, 30, 30)
-        assert torch.equal(picture[:, 5:25], image)
-        assert picture[:, :5].min() == 1
-        assert picture[:, 25:].min() == 1
+        prepared = prepare(image, background="keep")
+        assert prepared.shape == (3, 30, 30)
+        assert torch.equal(prepared[:, 5:25], image)
+        assert prepared[:, :5].min() == 1
+        assert prepared[:, 25:].min() == 1
 
     def test_without_a_size_pixels_stay_as_they_are(self):
         rgba = torch.zeros(4, 60, 50)
         rgba[:, 10:44, 20:30] = torch.rand(4, 34, 10) * 0.4 + 0.6
         rgba[3, 10:44, 20:30] = 1
-        picture = prepare(rgba)
-        assert picture.shape == (3, 40, 40)
-        assert torch.equal(picture[:, 3:37, 15:25], rgba[:3, 10:44, 20:30])
+        prepared = prepare(rgba)
+        assert prepared.shape == (3, 40, 40)
+        assert torch.equal(prepared[:, 3:37, 15:25], rgba[:3, 10:44, 20:30])

@@ -60,9 +60,9 @@ def test_views_refuse(images, error, message):
 def test_views_save_as_three_rows_of_two(tmp_path):
     shades = torch.linspace(0, 1, 6)
     views = Views(shades[:, None, None, None].expand(6, 3, 16, 16), six_view_cameras())
-    picture = open_image(views.save(tmp_path / "views.png"))
-    assert picture.shape == (3, 48, 32)
-    assert picture[0, 8::16, 8::16].flatten().tolist() == pytest.approx(shades.tolist(), abs=0.5 / 255)
+    image = open_image(views.save(tmp_path / "views.png"))
+    assert image.shape == (3, 48, 32)
+    assert image[0, 8::16, 8::16].flatten().tolist() == pytest.approx(shades.tolist(), abs=0.5 / 255)
     with pytest.raises(OutputError, match="exists"):
         views.save(tmp_path / "views.png", overwrite=False)
 

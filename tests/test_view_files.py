@@ -7,7 +7,7 @@ import torch
 
 from instantmesh.cameras import orbit_cameras, six_view_cameras
 from instantmesh.errors import CameraError, ImageError, OutputError
-from instantmesh.files.pictures import tile, write_picture
+from instantmesh.files.image_files import tile, write_image
 from instantmesh.structures import Cameras, Views
 from instantmesh.view_files import read_views, write_views
 
@@ -37,10 +37,10 @@ def test_round_trip(tmp_path):
     assert torch.equal(back.cameras.intrinsics, original.cameras.intrinsics)
 
 
-def test_six_views_from_one_picture(tmp_path):
+def test_six_views_from_one_image(tmp_path):
     images = torch.rand(6, 3, 32, 32)
-    picture = tile(images, 2)
-    for source in (picture, write_picture(tmp_path / "six.png", picture)):
+    image = tile(images, 2)
+    for source in (image, write_image(tmp_path / "six.png", image)):
         back = read_views(source)
         torch.testing.assert_close(back.images, images, atol=0.5 / 255 + 1e-6, rtol=0)
         torch.testing.assert_close(back.cameras.camera_to_world, six_view_cameras().camera_to_world)
@@ -57,7 +57,7 @@ def test_other_shapes_are_no_six_views(size):
         read_views(torch.zeros(3, *size))
 
 
-def test_fov_stands_for_intrinsics_of_square_pictures(tmp_path):
+def test_fov_stands_for_intrinsics_of_square_images(tmp_path):
     folder = edited(write_views(views(), tmp_path / "square"), intrinsics=None, fov_deg=30)
     torch.testing.assert_close(read_views(folder).cameras.intrinsics[1], six_view_cameras().intrinsics[0])
     folder = edited(write_views(views(3, 20, 28), tmp_path / "wide"), intrinsics=None, fov_deg=30)
@@ -89,9 +89,9 @@ def test_a_wrong_entry_is_named(tmp_path, changes, message):
     assert "entry 1" in str(caught.value)
 
 
-def test_wrong_pictures_are_named(tmp_path):
+def test_wrong_images_are_named(tmp_path):
     folder = write_views(views(), tmp_path)
-    write_picture(folder / "2.png", torch.zeros(3, 24, 20))
+    write_image(folder / "2.png", torch.zeros(3, 24, 20))
     with pytest.raises(ImageError, match=r"0\.png and 2\.png have 20 x 20 and 20 x 24"):
         read_views(folder)
     (folder / "2.png").unlink()

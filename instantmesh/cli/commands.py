@@ -11,6 +11,7 @@ import typer
 from tqdm import tqdm
 
 from instantmesh.cli import files
+from instantmesh.cli.data_commands import data
 from instantmesh.cli.files import say
 from instantmesh.cli.options import (
     Background,
@@ -41,7 +42,6 @@ from instantmesh.cli.options import (
     Up,
     Watertight,
 )
-from instantmesh.data_cli import data
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.files.mesh_files import written_files
 from instantmesh.finishing import Finishing
@@ -57,7 +57,7 @@ EXIT_INTERRUPTED = 130
 
 @app.command()
 def generate(
-    photos: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
+    photos: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     out: Out,
     model: ModelName = "instant-mesh-large",
     seed: Annotated[int | None, typer.Option(help="Fixes every random draw; the same for each photo.")] = None,
@@ -133,7 +133,7 @@ def reconstruct(
     views: Annotated[
         Path,
         typer.Argument(
-            help="Six views in one picture (3 rows, 2 columns); a folder with cameras.json, or of a rendered object."
+            help="Six views in one image (3 rows, 2 columns); a folder with cameras.json, or of a rendered object."
         ),
     ],
     out: Out,
@@ -215,7 +215,7 @@ def finish(
 def inspect(
     file: MeshFile,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Also draw colours, shape, normals, faces and texture.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Also draw colours, shape, normals, faces and texture.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Say what a mesh file holds: faces, loose parts, holes, size, colours, and what may cause trouble."""
@@ -225,8 +225,8 @@ def inspect(
 
     found = report_file(file)
     typer.echo(found.to_json() if as_json else str(found))
-    if picture is not None:
-        save_inspection(read_mesh(file), picture, overwrite=overwrite)
+    if image is not None:
+        save_inspection(read_mesh(file), image, overwrite=overwrite)
 
 
 @app.command()
@@ -251,7 +251,7 @@ def turntable(
     file: MeshFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="The film to write: .mp4, .webm or .gif.")],
     frames: Annotated[int, typer.Option(min=2, help="How many.")] = 120,
-    size: Annotated[int, typer.Option(min=16, help="Side of the picture in pixels.")] = 512,
+    size: Annotated[int, typer.Option(min=16, help="Side of the image in pixels.")] = 512,
     fps: Annotated[int, typer.Option(min=1, help="Frames a second.")] = 30,
     overwrite: Overwrite = False,
 ) -> None:
@@ -270,9 +270,9 @@ def turntable(
 
 @app.command()
 def compare(
-    photo: Annotated[Path, typer.Argument(help="A picture.")],
+    photo: Annotated[Path, typer.Argument(help="An image.")],
     models: Annotated[str, typer.Option(help="Names of `instantmesh models`, or folders, separated by commas.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write.")] = Path("comparison.png"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The image to write.")] = Path("comparison.png"),
     seed: Annotated[int | None, typer.Option(help="Fixes every random draw.")] = None,
     background: BackgroundOption = Background.auto,
     device: Device = "auto",
@@ -280,9 +280,9 @@ def compare(
     local_files_only: LocalOnly = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run several models on one photo and put their meshes, times and licences into one picture."""
+    """Run several models on one photo and put their meshes, times and licences into one image."""
     from instantmesh import comparison
-    from instantmesh.files.pictures import write_picture
+    from instantmesh.files.image_files import write_image
     from instantmesh.pipeline.pipeline import Pipeline
 
     names = [name.strip() for name in models.split(",") if name.strip()]
@@ -295,7 +295,7 @@ def compare(
     for entry in comparison.compare(photo, names, seed=seed, background=background.value, load=load):
         entries.append(entry)
         say(f"{entry.model}: " + (f"skipped, {entry.reason}" if entry.preview is None else f"{entry.seconds:.1f} s"))
-    write_picture(out, comparison.comparison_sheet(photo, entries), overwrite=overwrite)
+    write_image(out, comparison.comparison_sheet(photo, entries), overwrite=overwrite)
     say(f"{photo} -> {out}")
 
 

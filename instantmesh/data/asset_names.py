@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from instantmesh.errors import InputError, MissingFileError
-from instantmesh.files.model_files import MODEL_ENDINGS
+from instantmesh.files.asset_files import ASSET_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def find_assets(sources: Sequence[Path]) -> list[NamedAsset]:
             raise MissingFileError(f"no file or folder {source}")
         inside = sorted(p for p in source.rglob("*") if _is_asset(p)) if source.is_dir() else [source]
         if not inside:
-            raise InputError(f"{source} holds no assets ({', '.join(MODEL_ENDINGS)})")
+            raise InputError(f"{source} holds no assets ({', '.join(ASSET_ENDINGS)})")
         root = source if source.is_dir() else source.parent
         for path in inside:
             places.setdefault(path.resolve(), path.relative_to(root))
@@ -42,7 +42,7 @@ def find_assets(sources: Sequence[Path]) -> list[NamedAsset]:
 
 
 def _is_asset(path: Path) -> bool:
-    return path.suffix.lower() in MODEL_ENDINGS and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in ASSET_ENDINGS and not path.name.startswith(".") and path.is_file()
 
 
 def _unique_names(places: list[Path]) -> list[str]:

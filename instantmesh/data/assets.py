@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instantmesh.errors import InputError
+from instantmesh.files.asset_files import AssetPart, joined_triangles, read_asset, soft_light
 from instantmesh.files.colors import linear_to_srgb, sample_texture, srgb_to_linear
-from instantmesh.files.model_files import ModelPart, joined_triangles, read_model, soft_light
 from instantmesh.geometry.barycentric import interpolate
 from instantmesh.geometry.bounds import Bounds
 from instantmesh.geometry.triangles import area_vectors, unit
@@ -22,7 +22,7 @@ Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class TexturedAsset:
+class AssetSurface:
     """An asset in the world frame, its bounding box centred at the origin and 2 long on its longest side.
 
     It is a `rendering.Surface`. Its colours are the base colours of its materials, without light; an asset all of one
@@ -48,7 +48,7 @@ class TexturedAsset:
     centre: Array
     scale: float
 
-    def inside_ball(self) -> "TexturedAsset":
+    def inside_ball(self) -> "AssetSurface":
         """The asset, made smaller if need be so that no vertex lies beyond radius 1, where the six fixed views end."""
         radius = float(np.linalg.norm(self.vertices[self.faces.ravel()], axis=1).max())
         if radius <= 1:
@@ -93,21 +93,21 @@ class TexturedAsset:
         return unit(smooth)
 
 
-def load_asset(path: str | PathLike[str]) -> TexturedAsset:
-    """Read an asset (y up, front +z) into the world frame, in [-1, 1]^3. See `files.model_files.read_model`.
+def load_asset(path: str | PathLike[str]) -> AssetSurface:
+    """Read an asset (y up, front +z) into the world frame, in [-1, 1]^3. See `files.asset_files.read_asset`.
 
     Raises:
         MissingFileError: no such file.
         InputError: unknown ending, or the file can't be read, holds no triangles, or all of them lie in one point.
     """
-    parts = read_model(path)
+    parts = read_asset(path)
     vertices, faces = joined_triangles(parts)
     bounds = Bounds.of(vertices[faces.ravel()])
     if bounds.longest_side == 0:
         raise InputError("all vertices of the mesh lie in one point")
     centre, scale = bounds.center, 2 / bounds.longest_side
     textures, texture_index = _textures(parts)
-    return TexturedAsset(
+    return AssetSurface(
         ((vertices - centre) * scale).astype(np.float32),
         faces,
         _joined([np.zeros_like(part.vertices) if part.normals is None else part.normals for part in parts]),
@@ -121,7 +121,7 @@ def load_asset(path: str | PathLike[str]) -> TexturedAsset:
     )
 
 
-def _textures(parts: list[ModelPart]) -> tuple[tuple[NDArray[np.uint8], ...], NDArray[np.int64]]:
+def _textures(parts: list[AssetPart]) -> tuple[tuple[NDArray[np.uint8], ...], NDArray[np.int64]]:
     """The different textures of all parts, and for every face which of them it has."""
     textures = {id(part.texture): part.texture for part in parts if part.texture is not None}
     place = {key: index for index, key in enumerate(textures)}

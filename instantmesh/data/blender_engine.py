@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from instantmesh import backends
-from instantmesh.data.assets import TexturedAsset
+from instantmesh.data.assets import AssetSurface
 from instantmesh.data.object_renderer import Array, ObjectRenderer
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
@@ -33,7 +33,7 @@ _TO_WORLD = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])  # Blender reads a gl
 _MIN_COMMON = 0.95
 
 
-def render_with_blender(asset: TexturedAsset, cameras: Cameras, size_px: int) -> ObjectViews:
+def render_with_blender(asset: AssetSurface, cameras: Cameras, size_px: int) -> ObjectViews:
     """Lit images of an asset with its materials.
 
     Raises:
@@ -106,7 +106,7 @@ def _import(bpy: Any, path: Path, linear: Array, offset: Array) -> None:
             new.matrix_world = Matrix(motion.tolist()) @ new.matrix_world
 
 
-def _write_parts(asset: TexturedAsset, folder: Path) -> Iterator[Path]:
+def _write_parts(asset: AssetSurface, folder: Path) -> Iterator[Path]:
     """The asset as GLB files, for formats that Blender reads in other ways than this package: one for each texture, and
     one for what has vertex colours."""
     import trimesh

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from instantmesh.data.stored_objects import StoredObjects
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
-from instantmesh.files.pictures import tile, to_pil
+from instantmesh.files.image_files import tile, to_pil
 
 ROWS = 12
 VIEWS = 4

@@ -21,7 +21,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from instantmesh.files.model_files import ModelPart
+from instantmesh.files.asset_files import AssetPart
 from instantmesh.structures import Cameras
 
 Array = NDArray[np.floating]
@@ -32,7 +32,7 @@ CRUMB = 0.1
 _LOW_POLY = re.compile(r"lowpoly|(?<![a-z])low[^a-z0-9]+poly")
 
 
-def without_texture(parts: Sequence[ModelPart]) -> str | None:
+def without_texture(parts: Sequence[AssetPart]) -> str | None:
     """An asset none of whose parts has a base colour texture and coordinates for it. Vertex colours are no texture."""
     return None if any(part.texture is not None for part in parts) else "no texture map"
 
@@ -50,7 +50,7 @@ def too_small(masks: Float[Tensor, "n 1 s s"], cameras: Cameras) -> str | None:
     return f"covers {float(coverage[view]):.1%} in view {view}" if float(coverage[view]) < MIN_COVERAGE else None
 
 
-def several_objects(parts: Sequence[ModelPart]) -> str | None:
+def several_objects(parts: Sequence[AssetPart]) -> str | None:
     """An asset of several separate objects; see the top of the module for what that means."""
     low, high = _piece_boxes(parts)
     side = float((high.max(0) - low.min(0)).max())
@@ -81,7 +81,7 @@ def low_quality(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str | N
     return None
 
 
-def _piece_boxes(parts: Sequence[ModelPart]) -> tuple[Array, Array]:
+def _piece_boxes(parts: Sequence[AssetPart]) -> tuple[Array, Array]:
     """Lower and upper corners (p, 3) of the bounding boxes of the pieces: triangles that share a corner's position."""
     corners = np.concatenate([part.vertices[part.faces] for part in parts]).reshape(-1, 3)
     _, place = np.unique(corners.astype(np.float32), axis=0, return_inverse=True)

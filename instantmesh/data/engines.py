@@ -4,14 +4,14 @@ from collections.abc import Callable
 from enum import Enum
 
 from instantmesh import backends
-from instantmesh.data.assets import TexturedAsset
+from instantmesh.data.assets import AssetSurface
 from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import MissingBackendError
 from instantmesh.structures import Cameras
 
 # Images of s x s pixels of an asset from cameras; InputError where a renderer can't show the asset.
-Renderer = Callable[[TexturedAsset, Cameras, int], ObjectViews]
+Renderer = Callable[[AssetSurface, Cameras, int], ObjectViews]
 
 
 class Engine(str, Enum):
@@ -56,6 +56,6 @@ class Engine(str, Enum):
 _PACKAGES = {Engine.nvdiffrast: "nvdiffrast.torch", Engine.blender: "bpy", Engine.ray: "ray"}
 
 
-def render_with_embree(asset: TexturedAsset, cameras: Cameras, size_px: int) -> ObjectViews:
+def render_with_embree(asset: AssetSurface, cameras: Cameras, size_px: int) -> ObjectViews:
     """Base colours without light, by rays that Embree casts."""
     return ObjectRenderer(asset, two_sided=True).views(cameras, size_px)

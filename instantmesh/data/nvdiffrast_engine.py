@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from instantmesh.data.assets import TexturedAsset
+from instantmesh.data.assets import AssetSurface
 from instantmesh.data.object_renderer import Array, ObjectRenderer, Surface
 from instantmesh.data.views import ObjectViews
 from instantmesh.geometry.barycentric import barycentric_of_rays
@@ -42,7 +42,7 @@ class VisibilityRenderer(ObjectRenderer):
         return hits
 
 
-def render_with_nvdiffrast(asset: TexturedAsset, cameras: Cameras, size_px: int) -> ObjectViews:
+def render_with_nvdiffrast(asset: AssetSurface, cameras: Cameras, size_px: int) -> ObjectViews:
     """Base colours without light; visibility by nvdiffrast, at 2 x 2 points a pixel.
 
     Raises:

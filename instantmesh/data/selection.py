@@ -20,8 +20,8 @@ from instantmesh.data.layout import CAMERAS, decode_masks, folder_members
 from instantmesh.data.stored_objects import INDEX
 from instantmesh.data.worker_pool import WorkerDied, run_in_processes
 from instantmesh.errors import InputError, InstantMeshError
+from instantmesh.files.asset_files import read_asset
 from instantmesh.files.atomic import write_bytes
-from instantmesh.files.model_files import read_model
 
 Reasons = dict[str, str]  # criterion -> why the object is dropped
 
@@ -104,7 +104,7 @@ def look_at(candidate: Candidate) -> Reasons:
     found: dict[str, str | None] = {}
     try:
         if candidate.asset is not None:
-            parts = read_model(candidate.asset)
+            parts = read_asset(candidate.asset)
             found |= {"texture": without_texture(parts), "separate": several_objects(parts)}
         if candidate.folder is not None:
             found["coverage"] = too_small(*decode_masks(folder_members(candidate.folder), candidate.name))

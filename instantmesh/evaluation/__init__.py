@@ -1,1 +1,1 @@
-"""Measures: metrics against true meshes and pictures, baselines that need no learning, the protocol, the report."""
+"""Measures: metrics against true meshes and images, baselines that need no learning, the protocol, the report."""

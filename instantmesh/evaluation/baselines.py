@@ -1,4 +1,4 @@
-"""Baselines that need no learning: what a trained model has to beat from the same pictures."""
+"""Baselines that need no learning: what a trained model has to beat from the same images."""
 
 import math
 
@@ -19,10 +19,10 @@ def visual_hull(views: Views, masks: Float[Tensor, "n 1 h w"], resolution: int =
     """The largest shape in [-1, 1]^3 that all masks allow (Laurentini, 1994), coloured by its views.
 
     A grid of `resolution`^3 points over the cube is carved: a point's value is the smallest of all masks where it is
-    seen, read bilinearly; what lies outside a picture is background. The surface is the level 0.5.
+    seen, read bilinearly; what lies outside an image is background. The surface is the level 0.5.
 
     Args:
-        views: n pictures, for the colours, and their cameras.
+        views: n images, for the colours, and their cameras.
         masks: foreground shares in [0, 1], in the order of the views.
         resolution: grid points along each side.
 
@@ -49,15 +49,15 @@ def visual_hull(views: Views, masks: Float[Tensor, "n 1 h w"], resolution: int =
     return Mesh(vertices, faces, _colors_from_views(uncoloured, views))
 
 
-def silhouette_ball(picture: Float[Tensor, "3 h w"], mask: Float[Tensor, "1 h w"], camera: Cameras) -> Mesh:
-    """A ball at the origin whose silhouette is as large as the one in the picture, in the picture's mean colour.
+def silhouette_ball(image: Float[Tensor, "3 h w"], mask: Float[Tensor, "1 h w"], camera: Cameras) -> Mesh:
+    """A ball at the origin whose silhouette is as large as the one in the image, in the image's mean colour.
 
     A ball of radius r at distance d is seen as a disc of radius f * r / sqrt(d^2 - r^2), with f the focal length.
 
     Args:
-        picture: RGB in [0, 1].
+        image: RGB in [0, 1].
         mask: foreground shares in [0, 1].
-        camera: the one camera that took the picture; the ball lies at its distance from the origin.
+        camera: the one camera that took the image; the ball lies at its distance from the origin.
 
     Raises:
         ImageError: the mask is empty.
@@ -66,7 +66,7 @@ def silhouette_ball(picture: Float[Tensor, "3 h w"], mask: Float[Tensor, "1 h w"
     from trimesh.creation import icosphere  # here, so that importing the package stays fast
 
     if len(camera) != 1:
-        raise InputError(f"the ball is made from one picture and one camera, got {len(camera)} cameras")
+        raise InputError(f"the ball is made from one image and one camera, got {len(camera)} cameras")
     share = float(mask.mean())
     if share <= 0:
         raise ImageError("the mask is empty: there is no silhouette to make a ball of")
@@ -74,7 +74,7 @@ def silhouette_ball(picture: Float[Tensor, "3 h w"], mask: Float[Tensor, "1 h w"
     focal = float(camera.intrinsics[0, 0, 0])
     slope = math.sqrt(share / math.pi) / focal
     radius = distance * slope / math.sqrt(1 + slope**2)
-    color = (picture * mask).sum((1, 2)) / mask.sum()
+    color = (image * mask).sum((1, 2)) / mask.sum()
     ball = icosphere(subdivisions=4, radius=radius)
     vertices = torch.tensor(ball.vertices, dtype=torch.float32)
     return Mesh(
@@ -83,7 +83,7 @@ def silhouette_ball(picture: Float[Tensor, "3 h w"], mask: Float[Tensor, "1 h w"
 
 
 def look_up(images: Float[Tensor, "n c h w"], cameras: Cameras, points: Float[Tensor, "p 3"]) -> Float[Tensor, "n p c"]:
-    """Bilinear values of the pictures where each camera sees `points`; zero outside a picture and behind a camera."""
+    """Bilinear values of the images where each camera sees `points`; zero outside an image and behind a camera."""
     uv, depth = project(points, cameras)
     grid = torch.where(depth[..., None] > 0, 2 * uv - 1, torch.full_like(uv, 2.0))
     values = torch.nn.functional.grid_sample(images, grid[:, :, None], align_corners=False)
@@ -91,7 +91,7 @@ def look_up(images: Float[Tensor, "n c h w"], cameras: Cameras, points: Float[Te
 
 
 def _colors_from_views(mesh: Mesh, views: Views) -> Float[Tensor, "v 3"]:
-    """Mean of the pictures' colours, weighted by how squarely each camera faces the surface; occlusion is ignored."""
+    """Mean of the images' colours, weighted by how squarely each camera faces the surface; occlusion is ignored."""
     colors = look_up(views.images, views.known_cameras, mesh.vertices)
     towards = torch.nn.functional.normalize(views.known_cameras.camera_to_world[:, None, :3, 3] - mesh.vertices, dim=-1)
     facing = (towards * mesh.vertex_normals()).sum(-1, keepdim=True).clamp(min=1e-3) ** 4

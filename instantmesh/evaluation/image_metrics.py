@@ -1,4 +1,4 @@
-"""Likeness of pictures: PSNR and SSIM on whole RGB pictures in [0, 1] with a white background."""
+"""Likeness of images: PSNR and SSIM on whole RGB images in [0, 1] with a white background."""
 
 import torch
 from jaxtyping import Float
@@ -6,11 +6,11 @@ from torch import Tensor
 
 from instantmesh.errors import InputError
 
-PSNR_CEILING_DB = 100.0  # equal pictures: a finite number keeps means and JSON usable
+PSNR_CEILING_DB = 100.0  # equal images: a finite number keeps means and JSON usable
 
 
 def psnr(images: Float[Tensor, "n 3 h w"], true: Float[Tensor, "_ 3 _ _"]) -> Float[Tensor, "n"]:
-    """Peak signal-to-noise ratio of each picture against its `true` one (same shape) in dB, at most `PSNR_CEILING_DB`.
+    """Peak signal-to-noise ratio of each image against its `true` one (same shape) in dB, at most `PSNR_CEILING_DB`.
 
     Raises:
         InputError: the shapes differ.
@@ -21,16 +21,16 @@ def psnr(images: Float[Tensor, "n 3 h w"], true: Float[Tensor, "_ 3 _ _"]) -> Fl
 
 
 def ssim(images: Float[Tensor, "n 3 h w"], true: Float[Tensor, "_ 3 _ _"]) -> Float[Tensor, "n"]:
-    """Structural similarity of each picture, at most 1: mean over channels and over windows inside the picture.
+    """Structural similarity of each image, at most 1: mean over channels and over windows inside the image.
 
     Gaussian windows of 11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03 (Wang et al., 2004).
 
     Raises:
-        InputError: the shapes differ, or the pictures are smaller than a window.
+        InputError: the shapes differ, or the images are smaller than a window.
     """
     _require_same_shape(images, true)
     if min(images.shape[-2:]) < _WINDOW_PX:
-        raise InputError(f"SSIM needs pictures of at least {_WINDOW_PX} pixels, got {tuple(images.shape[-2:])}")
+        raise InputError(f"SSIM needs images of at least {_WINDOW_PX} pixels, got {tuple(images.shape[-2:])}")
     x, y = images.double(), true.double()
     mean_x, mean_y = _windowed_mean(x), _windowed_mean(y)
     variance_x = _windowed_mean(x * x) - mean_x**2
@@ -47,7 +47,7 @@ _SIGMA_PX = 1.5
 
 
 def _windowed_mean(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
-    """Gaussian mean of every window that lies wholly inside the picture (separable)."""
+    """Gaussian mean of every window that lies wholly inside the image (separable)."""
     n, c, h, w = images.shape
     offset = torch.arange(_WINDOW_PX, dtype=images.dtype, device=images.device) - _WINDOW_PX // 2
     weight = torch.exp(-(offset**2) / (2 * _SIGMA_PX**2))
@@ -58,4 +58,4 @@ def _windowed_mean(images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2
 
 def _require_same_shape(images: Tensor, true: Tensor) -> None:
     if images.shape != true.shape:
-        raise InputError(f"pictures to compare differ in shape: {tuple(images.shape)} and {tuple(true.shape)}")
+        raise InputError(f"images to compare differ in shape: {tuple(images.shape)} and {tuple(true.shape)}")

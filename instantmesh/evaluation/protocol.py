@@ -1,6 +1,6 @@
-"""How a reconstruction is scored against a true mesh: geometry in the cube, pictures from views that were not given.
+"""How a reconstruction is scored against a true mesh: geometry in the cube, images from views that were not given.
 
-Geometry is compared after each mesh has been moved and scaled into [-1, 1]^3 (`geometry_metrics`); pictures are
+Geometry is compared after each mesh has been moved and scaled into [-1, 1]^3 (`geometry_metrics`); images are
 compared where the meshes stand in the world. Everything follows from a seed.
 """
 
@@ -27,7 +27,7 @@ class ReconstructionScores:
 
     Attributes:
         geometry: distances between the surfaces.
-        psnr_db: mean over the held-out views, whole pictures on white.
+        psnr_db: mean over the held-out views, whole images on white.
         ssim: mean over the held-out views.
     """
 
@@ -47,7 +47,7 @@ def query_camera() -> Cameras:
 
 
 def true_views(mesh: Mesh, cameras: Cameras, size_px: int) -> tuple[Views, Float[Tensor, "n 1 h w"]]:
-    """Square pictures of a mesh on white, and their masks, by 2 x 2 rays a pixel.
+    """Square images of a mesh on white, and their masks, by 2 x 2 rays a pixel.
 
     Rays rather than the renderer's antialiasing: it smooths silhouettes only, and textures need it too.
     """
@@ -60,7 +60,7 @@ def true_views(mesh: Mesh, cameras: Cameras, size_px: int) -> tuple[Views, Float
 def match_box(mesh: Mesh, true: Mesh) -> Mesh:
     """Move and scale `mesh` so that its bounding box has the centre and the longest side of `true`'s.
 
-    For reconstructions from one picture, which tells neither the object's size nor its distance.
+    For reconstructions from one image, which tells neither the object's size nor its distance.
 
     Raises:
         InputError: one of the meshes has no surface.
@@ -87,10 +87,10 @@ def evaluate_reconstruction(
     """
     cameras = held_out_cameras() if cameras is None else cameras
     geometry = geometry_scores(predicted, true, seed)
-    pictures, _ = true_views(predicted, cameras, HELD_OUT_SIZE_PX)
-    true_pictures, _ = true_views(true, cameras, HELD_OUT_SIZE_PX)
+    images, _ = true_views(predicted, cameras, HELD_OUT_SIZE_PX)
+    true_images, _ = true_views(true, cameras, HELD_OUT_SIZE_PX)
     return ReconstructionScores(
         geometry,
-        psnr_db=float(psnr(pictures.images, true_pictures.images).mean()),
-        ssim=float(ssim(pictures.images, true_pictures.images).mean()),
+        psnr_db=float(psnr(images.images, true_images.images).mean()),
+        ssim=float(ssim(images.images, true_images.images).mean()),
     )

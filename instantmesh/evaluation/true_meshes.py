@@ -8,26 +8,26 @@ from os import PathLike
 
 import torch
 
-from instantmesh.files.model_files import MODEL_ENDINGS, read_model, soft_light
+from instantmesh.files.asset_files import ASSET_ENDINGS, read_asset, soft_light
 from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.mesh.reading import joined_mesh
 from instantmesh.structures import Mesh
 
-TRUE_MESH_ENDINGS = MODEL_ENDINGS
+TRUE_MESH_ENDINGS = ASSET_ENDINGS
 
 
 def load_mesh_in_world(path: str | PathLike[str]) -> Mesh:
     """Read a mesh file whose up axis is y and front is +z as a true object.
 
     The result is in the world frame (+z up, front +x), its bounding box centred, its farthest vertex at radius 1, so
-    that cameras at radius 4 with a field of view of 30 degrees see it whole. A picture `<stem>_texture.png` beside the
+    that cameras at radius 4 with a field of view of 30 degrees see it whole. An image `<stem>_texture.png` beside the
     mesh is the texture of its textured parts.
 
     Raises:
         MissingFileError: no such file.
         InputError: unknown ending, or the file can't be read or holds no triangles.
     """
-    return _lit_if_plain(to_unit_sphere(joined_mesh(read_model(path))))
+    return _lit_if_plain(to_unit_sphere(joined_mesh(read_asset(path))))
 
 
 def _lit_if_plain(mesh: Mesh) -> Mesh:

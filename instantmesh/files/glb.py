@@ -58,7 +58,7 @@ def glb_bytes(mesh: MeshArrays) -> bytes:
 
 
 def png_bytes(image: NDArray[np.uint8]) -> bytes:
-    """A picture (h, w, 3) as PNG."""
+    """An image (h, w, 3) as PNG."""
     data = io.BytesIO()
     Image.fromarray(image).save(data, "PNG")
     return data.getvalue()

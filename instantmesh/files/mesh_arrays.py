@@ -10,7 +10,7 @@ from instantmesh.files.colors import sample_texture
 
 @dataclass(frozen=True)
 class TextureArrays:
-    """A picture laid over a mesh.
+    """An image laid over a mesh.
 
     Attributes:
         image: (h, w, 3) uint8 sRGB.

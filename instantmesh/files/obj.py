@@ -13,7 +13,7 @@ from instantmesh.files.atomic import replacing, write_bytes
 from instantmesh.files.glb import png_bytes
 from instantmesh.files.mesh_arrays import MeshArrays
 
-_MATERIAL = "newmtl texture\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd {picture}\n"
+_MATERIAL = "newmtl texture\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd {image}\n"
 
 
 def companions(path: Path) -> tuple[Path, Path]:
@@ -30,15 +30,15 @@ def write_obj(path: Path, mesh: MeshArrays, *, overwrite: bool) -> None:
     if mesh.texture is None:
         write_bytes(path, _geometry(mesh).encode(), overwrite=overwrite)
         return
-    material, picture = companions(path)
+    material, image = companions(path)
     with (
         replacing(path, overwrite=overwrite) as new_path,  # the last to get its name
         replacing(material, overwrite=overwrite) as new_material,
-        replacing(picture, overwrite=overwrite) as new_picture,
+        replacing(image, overwrite=overwrite) as new_image,
     ):
         new_path.write_bytes(_geometry(mesh, material.name).encode())
-        new_material.write_bytes(_MATERIAL.format(picture=picture.name).encode())
-        new_picture.write_bytes(png_bytes(mesh.texture.image))
+        new_material.write_bytes(_MATERIAL.format(image=image.name).encode())
+        new_image.write_bytes(png_bytes(mesh.texture.image))
 
 
 def _geometry(mesh: MeshArrays, material: str | None = None) -> str:

@@ -84,17 +84,17 @@ def _material(pxr: Any, stage: Any, mesh: MeshArrays) -> Any:
     paint = surface.CreateInput("diffuseColor", types.Color3f)
     if mesh.texture is not None:
         places = node("Places", "UsdPrimvarReader_float2", varname=(types.String, "st"))
-        picture = node(
-            "Picture",
+        image = node(
+            "Image",
             "UsdUVTexture",
             file=(types.Asset, "./texture.png"),
             sourceColorSpace=(types.Token, "sRGB"),
             wrapS=(types.Token, "clamp"),
             wrapT=(types.Token, "clamp"),
         )
-        at = picture.CreateInput("st", types.Float2)
+        at = image.CreateInput("st", types.Float2)
         at.ConnectToSource(places.CreateOutput("result", types.Float2))
-        paint.ConnectToSource(picture.CreateOutput("rgb", types.Float3))
+        paint.ConnectToSource(image.CreateOutput("rgb", types.Float3))
     elif mesh.colors is not None:
         colors = node("Colors", "UsdPrimvarReader_float3", varname=(types.String, "displayColor"))
         paint.ConnectToSource(colors.CreateOutput("result", types.Float3))

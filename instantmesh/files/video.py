@@ -90,7 +90,7 @@ def _encode(path: Path, frames: Iterator[VideoFrame], fps: int) -> None:
         stream = film.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width, _ = first.shape
         stream.pix_fmt = "yuv420p"
-        # Told what the numbers mean, players needn't guess it from the picture's size.
+        # Told what the numbers mean, players needn't guess it from the image's size.
         context = stream.codec_context
         context.colorspace = context.color_primaries = _BT709
         context.color_trc, context.color_range = _SRGB, _LIMITED_RANGE

@@ -1,4 +1,4 @@
-"""A picture from anywhere becomes a square RGB tensor of one object on white."""
+"""An image from anywhere becomes a square RGB tensor of one object on white."""
 
 from instantmesh.images.cutout import cut_out
 from instantmesh.images.framing import composite, crop_to_foreground, resize

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from instantmesh import backends
 from instantmesh.errors import ImageError, InputError, MissingBackendError, MissingFileError
-from instantmesh.files.pictures import to_pil
+from instantmesh.files.image_files import to_pil
 from instantmesh.images.framing import ALPHA_THRESHOLD, composite
 from instantmesh.images.keying import key_out
 from instantmesh.images.reading import open_image
@@ -16,23 +16,23 @@ from instantmesh.images.reading import open_image
 Background = Literal["auto", "alpha", "key", "matting", "keep"]
 
 _MATTING_FILE = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/u2net.onnx"
-_OTHER_WAYS = "or give a picture with an alpha mask or a plain background, or pass background='keep' to keep all of it"
+_OTHER_WAYS = "or give an image with an alpha mask or a plain background, or pass background='keep' to keep all of it"
 
 
 def cut_out(image: Float[Tensor, "c h w"], background: Background = "auto") -> Float[Tensor, "4 h w"]:
-    """Give the picture an alpha channel that is 1 on the object and 0 on its background.
+    """Give the image an alpha channel that is 1 on the object and 0 on its background.
 
     Args:
         image: (3 or 4, h, w) float in [0, 1], as `open_image` returns it.
         background: how the background is told from the object.
-            "alpha": by the picture's own alpha mask, as it is.
+            "alpha": by the image's own alpha mask, as it is.
             "key": by its colour, which must be the same along most of the border.
             "matting": by the network of `rembg` (the extra `matting`).
-            "keep": not at all; the whole picture is the object.
+            "keep": not at all; the whole image is the object.
             "auto": the first of alpha, key and matting that applies. An alpha that is opaque everywhere is no mask.
 
     Raises:
-        ImageError: nothing is left, or the picture isn't of the kind that `background` names.
+        ImageError: nothing is left, or the image isn't of the kind that `background` names.
         MissingBackendError: `rembg` is needed and not installed.
         MissingFileError: `rembg` is there, its network file isn't and can't be downloaded.
         InputError: no such `background`.
@@ -41,7 +41,7 @@ def cut_out(image: Float[Tensor, "c h w"], background: Background = "auto") -> F
         raise InputError(f"background={background!r}: use one of {', '.join(get_args(Background))}")
     has_mask = image.shape[0] == 4 and float(image[3].min()) < 0.99
     if background == "alpha" and not has_mask:
-        raise ImageError("background='alpha': the picture has no alpha mask (or it is opaque everywhere)")
+        raise ImageError("background='alpha': the image has no alpha mask (or it is opaque everywhere)")
     if has_mask and background in ("auto", "alpha"):
         return _require_foreground(image)
 
@@ -58,7 +58,7 @@ def cut_out(image: Float[Tensor, "c h w"], background: Background = "auto") -> F
 
 def _require_foreground(rgba: Tensor) -> Tensor:
     if not bool((rgba[3] > ALPHA_THRESHOLD).any()):
-        raise ImageError("the picture has no foreground: nothing but background, or an empty alpha mask")
+        raise ImageError("the image has no foreground: nothing but background, or an empty alpha mask")
     return rgba
 
 
@@ -68,10 +68,10 @@ def _matte(rgb: Tensor) -> Tensor:
     except MissingBackendError as error:
         raise MissingBackendError(f"this background needs matting: {error}; {_OTHER_WAYS}") from error
     try:
-        picture = rembg.remove(to_pil(rgb))
+        image = rembg.remove(to_pil(rgb))
     except Exception as error:  # a download may fail in as many ways as there are networks
         raise MissingFileError(
             f"rembg can't run its network ({error}). If its file is missing, download {_MATTING_FILE}"
             f" to ~/.u2net/u2net.onnx, {_OTHER_WAYS}"
         ) from error
-    return open_image(picture.convert("RGBA"))
+    return open_image(image.convert("RGBA"))

@@ -1,4 +1,4 @@
-"""Where the object sits in its picture, on which background, and at what size."""
+"""Where the object sits in its image, on which background, and at what size."""
 
 import torch
 from jaxtyping import Float
@@ -10,10 +10,10 @@ ALPHA_THRESHOLD = 0.05  # fainter pixels (matting's haze) don't widen the box ar
 
 
 def crop_to_foreground(rgba: Float[Tensor, "4 h w"], foreground_ratio: float = 0.85) -> Float[Tensor, "4 s s"]:
-    """The square picture in which the object is centred and its longer side takes `foreground_ratio` of the side.
+    """The square image in which the object is centred and its longer side takes `foreground_ratio` of the side.
 
-    Pixels are moved, not resampled; what lies outside the picture is transparent. Every system here was trained
-    on pictures framed this way.
+    Pixels are moved, not resampled; what lies outside the image is transparent. Every system here was trained
+    on images framed this way.
 
     Raises:
         ImageError: nothing is opaque. InputError: `foreground_ratio` isn't in (0, 1].
@@ -22,7 +22,7 @@ def crop_to_foreground(rgba: Float[Tensor, "4 h w"], foreground_ratio: float = 0
         raise InputError(f"foreground_ratio must lie in (0, 1], got {foreground_ratio}")
     opaque = rgba[3] > ALPHA_THRESHOLD
     if not bool(opaque.any()):
-        raise ImageError("the picture has no foreground: its alpha mask is empty")
+        raise ImageError("the image has no foreground: its alpha mask is empty")
     rows, columns = (opaque.any(dim=dim).nonzero().squeeze(1) for dim in (1, 0))
     top, bottom, left, right = (int(x) for x in (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1))
     side = max(round(max(bottom - top, right - left) / foreground_ratio), 1)
@@ -39,22 +39,22 @@ def _window(image: Tensor, top: int, left: int, side: int) -> Tensor:
 
 
 def composite(rgba: Float[Tensor, "4 h w"], background: float = 1.0) -> Float[Tensor, "3 h w"]:
-    """The picture on a grey `background` in [0, 1]; 1 is white."""
+    """The image on a grey `background` in [0, 1]; 1 is white."""
     return rgba[:3] * rgba[3:] + background * (1 - rgba[3:])
 
 
 def resize(image: Float[Tensor, "c h w"], size_px: int) -> Float[Tensor, "c s s"]:
-    """A square picture at another size: antialiased bicubic, clamped to [0, 1].
+    """A square image at another size: antialiased bicubic, clamped to [0, 1].
 
-    Composite an RGBA picture first: its hidden colours would bleed into the object's edge.
+    Composite an RGBA image first: its hidden colours would bleed into the object's edge.
 
     Raises:
-        InputError: the picture isn't square, or `size_px` is below 1.
+        InputError: the image isn't square, or `size_px` is below 1.
     """
     if size_px < 1:
         raise InputError(f"size_px must be at least 1, got {size_px}")
     if image.shape[-1] != image.shape[-2]:
-        raise InputError(f"only square pictures are resized, this one is {image.shape[-1]} x {image.shape[-2]} pixels")
+        raise InputError(f"only square images are resized, this one is {image.shape[-1]} x {image.shape[-2]} pixels")
     if image.shape[-1] == size_px:
         return image
     resized = torch.nn.functional.interpolate(

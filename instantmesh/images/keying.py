@@ -1,7 +1,7 @@
 """A plain background keyed out by its colour.
 
 Symbols:
-    B   the background's colour, the median of the picture's border
+    B   the background's colour, the median of the image's border
     d   how far a pixel is from B: the root mean square of its channels' differences
 """
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-UNIFORM_SHARE = 0.8  # of the border that must be of one colour: objects may be cut by the picture's edge
+UNIFORM_SHARE = 0.8  # of the border that must be of one colour: objects may be cut by the image's edge
 BORDER_TOLERANCE = 0.02  # d within which a border is of one colour, grain averaged out; gradients exceed it
 NOISE_FLOOR = 0.055  # d below which a pixel is background even where the border is clean (JPEG, soft shadows)
 RINGING_SHARE = 0.12  # JPEG rings around an edge are fainter than this share of the edge's own d ...
@@ -28,10 +28,10 @@ def key_out(rgb: Float[Tensor, "3 h w"]) -> Float[Tensor, "4 h w"] | None:
     """
     from scipy import ndimage  # here, so that importing the package stays fast
 
-    picture = rgb.permute(1, 2, 0).cpu().numpy().astype(np.float32)
-    colour = np.median(_border(picture), axis=0)
-    distance = _distance(picture, colour)
-    smooth = np.asarray(ndimage.uniform_filter(picture, size=5, axes=(0, 1)))
+    image = rgb.permute(1, 2, 0).cpu().numpy().astype(np.float32)
+    colour = np.median(_border(image), axis=0)
+    distance = _distance(image, colour)
+    smooth = np.asarray(ndimage.uniform_filter(image, size=5, axes=(0, 1)))
     uniform = _border(_distance(smooth, colour)) < BORDER_TOLERANCE
     if uniform.mean() < UNIFORM_SHARE:
         return None
@@ -42,22 +42,22 @@ def key_out(rgb: Float[Tensor, "3 h w"]) -> Float[Tensor, "4 h w"] | None:
     if colour.max() > 0.1 and colour.min() < 0.9:
         background |= _seen_through(distance, threshold, 1.5 * float(noise.mean()) + 0.005)
     alpha = _soft_alpha(distance, _without_specks(~background))
-    clean = colour + (picture - colour) / np.maximum(alpha, 1e-3)[..., None]
-    clean = np.where(alpha[..., None] < 1, clean.clip(0, 1), picture)
+    clean = colour + (image - colour) / np.maximum(alpha, 1e-3)[..., None]
+    clean = np.where(alpha[..., None] < 1, clean.clip(0, 1), image)
     rgba = np.concatenate([clean, alpha[..., None]], axis=-1).astype(np.float32)
     return torch.from_numpy(rgba).permute(2, 0, 1).contiguous()
 
 
-def _distance(picture: NDArray[np.floating], colour: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.sqrt(np.square(picture - colour).mean(axis=-1))
+def _distance(image: NDArray[np.floating], colour: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.sqrt(np.square(image - colour).mean(axis=-1))
 
 
-def _border(picture: NDArray[np.floating]) -> NDArray[np.floating]:
+def _border(image: NDArray[np.floating]) -> NDArray[np.floating]:
     """The pixels along the four sides, (n, ...)."""
-    width = max(2, min(picture.shape[:2]) // 100)
-    border = np.ones(picture.shape[:2], dtype=bool)
+    width = max(2, min(image.shape[:2]) // 100)
+    border = np.ones(image.shape[:2], dtype=bool)
     border[width:-width, width:-width] = False
-    return picture[border]
+    return image[border]
 
 
 def _label(mask: NDArray[np.bool_], structure: NDArray | None = None) -> tuple[NDArray[np.int32], int]:
@@ -107,7 +107,7 @@ def _soft_alpha(distance: NDArray[np.floating], foreground: NDArray[np.bool_]) -
     """
     from scipy import ndimage
 
-    edge = max(2, round(min(distance.shape) / 300))  # large pictures are often enlarged ones, with wide edges
+    edge = max(2, round(min(distance.shape) / 300))  # large images are often enlarged ones, with wide edges
     depth = np.asarray(ndimage.distance_transform_edt(np.pad(foreground, 1, mode="edge")))[1:-1, 1:-1]
     full = ndimage.maximum_filter(np.where(foreground, distance, 0.0), size=2 * edge + 1)
     share = distance / np.maximum(full, 1e-6)

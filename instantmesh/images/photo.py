@@ -1,4 +1,4 @@
-"""From a photo, however it is given, to the picture the multiview stage takes."""
+"""From a photo, however it is given, to the image the multiview stage takes."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,11 +15,11 @@ def prepare(
     size_px: int | None = None,
     background_level: float = 1.0,
 ) -> Float[Tensor, "3 s s"]:
-    """Open a picture, cut its object out, centre it in a square and lay it on white or grey.
+    """Open an image, cut its object out, centre it in a square and lay it on white or grey.
 
     Args:
         source: see `open_image`.
-        background: see `cut_out`. With "keep" the picture is only padded to a square.
+        background: see `cut_out`. With "keep" the image is only padded to a square.
         foreground_ratio: the share of the side that the object's longer side takes, in (0, 1].
         size_px: the square's side; None leaves the pixels as they are.
         background_level: grey that the object is laid on, in [0, 1]; 1 is white.
@@ -30,5 +30,5 @@ def prepare(
     """
     rgba = cut_out(open_image(source), background)
     square = crop_to_foreground(rgba, 1.0 if background == "keep" else foreground_ratio)
-    picture = composite(square, background_level)
-    return picture if size_px is None else resize(picture, size_px)
+    image = composite(square, background_level)
+    return image if size_px is None else resize(image, size_px)

@@ -1,4 +1,4 @@
-"""Pictures in: a path, a PIL picture, an array or a tensor becomes one kind of tensor."""
+"""Images in: a path, a PIL image, an array or a tensor becomes one kind of tensor."""
 
 import warnings
 from os import PathLike
@@ -14,43 +14,43 @@ from torch import Tensor
 from instantmesh.errors import ImageError
 
 MIN_SIDE_PX = 16
-MAX_PIXELS = 100_000_000  # beyond any camera's picture; a decompression bomb stops here
+MAX_PIXELS = 100_000_000  # beyond any camera's image; a decompression bomb stops here
 
 ImageSource = str | PathLike[str] | Image.Image | NDArray | Tensor
 
 
 def open_image(source: ImageSource) -> Float[Tensor, "c h w"]:
-    """Read a picture as it is: nothing is cut out, cropped or composited.
+    """Read an image as it is: nothing is cut out, cropped or composited.
 
     Args:
-        source: a file's path; a PIL picture of any mode (turned upright by its EXIF orientation); a numpy array
+        source: a file's path; a PIL image of any mode (turned upright by its EXIF orientation); a numpy array
             (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), or a tensor (3, h, w) or (4, h, w): uint8, or float in [0, 1].
 
     Returns:
-        (c, h, w) float32 in [0, 1] on the CPU; c is 4 where the picture has an alpha channel, otherwise 3.
+        (c, h, w) float32 in [0, 1] on the CPU; c is 4 where the image has an alpha channel, otherwise 3.
 
     Raises:
-        ImageError: no such file, not a readable picture, wrong shape, type or range, or a side below 16 pixels.
+        ImageError: no such file, not a readable image, wrong shape, type or range, or a side below 16 pixels.
     """
     if isinstance(source, Tensor):
         image = _from_tensor(source)
     elif isinstance(source, np.ndarray):
         image = _from_array(source)
     elif isinstance(source, Image.Image):
-        image = _from_pil(source, "the picture")
+        image = _from_pil(source, "the image")
     elif isinstance(source, str | PathLike):
         image = _from_file(Path(source))
     else:
-        raise ImageError(f"need a path, a PIL picture, a numpy array or a tensor, got {type(source).__name__}")
+        raise ImageError(f"need a path, a PIL image, a numpy array or a tensor, got {type(source).__name__}")
     height, width = image.shape[1:]
     if min(height, width) < MIN_SIDE_PX:
-        raise ImageError(f"the picture is {width} x {height} pixels; it needs at least {MIN_SIDE_PX} on each side")
+        raise ImageError(f"the image is {width} x {height} pixels; it needs at least {MIN_SIDE_PX} on each side")
     return image
 
 
 def _from_file(path: Path) -> Tensor:
     if path.is_dir():
-        raise ImageError(f"{path} is a folder, not a picture")
+        raise ImageError(f"{path} is a folder, not an image")
     if not path.exists():
         raise ImageError(f"there is no file {path}")
     if path.stat().st_size == 0:
@@ -58,36 +58,36 @@ def _from_file(path: Path) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_from_pil` has a limit of its own
-            picture = Image.open(path)
+            image = Image.open(path)
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is too large: {error}") from error
     except Exception as error:  # decoders of damaged files raise whatever they stumble over
-        raise ImageError(f"{path} can't be read as a picture: {error}") from error
-    with picture:
-        return _from_pil(picture, str(path))
+        raise ImageError(f"{path} can't be read as an image: {error}") from error
+    with image:
+        return _from_pil(image, str(path))
 
 
-def _from_pil(picture: Image.Image, name: str) -> Tensor:
-    if picture.width * picture.height > MAX_PIXELS:
-        raise ImageError(f"{name} is too large: {picture.width} x {picture.height} pixels (at most {MAX_PIXELS:,})")
+def _from_pil(image: Image.Image, name: str) -> Tensor:
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(f"{name} is too large: {image.width} x {image.height} pixels (at most {MAX_PIXELS:,})")
     try:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode == "F" or picture.mode.startswith("I"):
-            return _from_array(_deep_grey(picture))
-        if picture.mode == "La":  # premultiplied grey converts to nothing else
-            picture = picture.convert("LA")
-        has_alpha = picture.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in picture.info
-        return _from_array(np.asarray(picture.convert("RGBA" if has_alpha else "RGB")))
+        image = ImageOps.exif_transpose(image)
+        if image.mode == "F" or image.mode.startswith("I"):
+            return _from_array(_deep_grey(image))
+        if image.mode == "La":  # premultiplied grey converts to nothing else
+            image = image.convert("LA")
+        has_alpha = image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info
+        return _from_array(np.asarray(image.convert("RGBA" if has_alpha else "RGB")))
     except ImageError:
         raise
     except Exception as error:  # as above: reading is lazy, so a truncated file shows only here
-        raise ImageError(f"{name} can't be read as a picture: {error}") from error
+        raise ImageError(f"{name} can't be read as an image: {error}") from error
 
 
-def _deep_grey(picture: Image.Image) -> NDArray[np.floating]:
-    """Grey pictures of more than 8 bits: floats are taken as they are, whole numbers are 16-bit."""
-    grey = np.asarray(picture).astype(np.float32)
-    return grey if picture.mode == "F" else grey / 65535
+def _deep_grey(image: Image.Image) -> NDArray[np.floating]:
+    """Grey images of more than 8 bits: floats are taken as they are, whole numbers are 16-bit."""
+    grey = np.asarray(image).astype(np.float32)
+    return grey if image.mode == "F" else grey / 65535
 
 
 def _from_array(array: NDArray) -> Tensor:
@@ -119,10 +119,10 @@ def _unit_float(image: Tensor) -> Tensor:
         return image.float() / 255
     image = image.float()
     if not bool(torch.isfinite(image).all()):
-        raise ImageError("the picture has values that aren't finite")
+        raise ImageError("the image has values that aren't finite")
     if image.numel() and (float(image.min()) < -1e-4 or float(image.max()) > 1 + 1e-4):
         raise ImageError(
-            f"float pictures must lie in [0, 1], found [{float(image.min()):.3g}, {float(image.max()):.3g}]"
+            f"float images must lie in [0, 1], found [{float(image.min()):.3g}, {float(image.max()):.3g}]"
             " (divide 8-bit values by 255)"
         )
     return image.clamp(0, 1)

@@ -1,4 +1,4 @@
-"""What every system of the family is to its callers: pictures to planes, planes to a field, names of its tensors."""
+"""What every system of the family is to its callers: images to planes, planes to a field, names of its tensors."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -20,12 +20,12 @@ class ReconstructionModel(nn.Module, ABC):
 
     Attributes:
         config: sizes.
-        encoder: pictures, and cameras where they modulate it, to tokens. transformer: those to tokens of planes.
+        encoder: images, and cameras where they modulate it, to tokens. transformer: those to tokens of planes.
         system: what messages call it.
         official_names: how the official checkpoint calls our tensors, see `lrm.official`.
         unused_official: starts of names in official checkpoints that the model has no use for.
         single_view: whether it takes one view only, the photo.
-        background: grey level that its pictures were composited on, in [0, 1].
+        background: grey level that its images were composited on, in [0, 1].
     """
 
     config: ReconstructionConfig
@@ -57,7 +57,7 @@ class ReconstructionModel(nn.Module, ABC):
         """Planes, in the system's own frame, of b objects from v views each.
 
         Args:
-            images: RGB in [0, 1] on `background`, at the configuration's picture size.
+            images: RGB in [0, 1] on `background`, at the configuration's image size.
             cameras: from `camera_conditioning`; None for systems that use none.
         """
         return self.planes(self.tokens(images, cameras), cameras)
@@ -92,7 +92,7 @@ class ReconstructionModel(nn.Module, ABC):
         """The field of one object's planes, in the world frame."""
 
     def resize(self, images: Float[Tensor, "v 3 h w"]) -> Float[Tensor, "v 3 p p"]:
-        """Pictures at the configuration's size, resampled as the system's own code does."""
+        """Images at the configuration's size, resampled as the system's own code does."""
         size = (self.config.image_size_px, self.config.image_size_px)
         if images.shape[-2:] == size:
             return images

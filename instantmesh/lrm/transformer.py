@@ -1,7 +1,7 @@
-"""The triplane transformers: learned plane tokens that attend to the pictures' tokens.
+"""The triplane transformers: learned plane tokens that attend to the images' tokens.
 
 LRM's (arXiv 2311.04400), which InstantMesh uses as it is and OpenLRM with a camera in every norm; and TripoSR's
-(arXiv 2403.02151). Both turn picture tokens into plane tokens (b, 3, low, low, dim), rows and columns as in
+(arXiv 2403.02151). Both turn image tokens into plane tokens (b, 3, low, low, dim), rows and columns as in
 `grid_sample`.
 """
 
@@ -46,7 +46,7 @@ class TriplaneNorm(nn.Module):
 
 
 class LRMBlock(nn.Module):
-    """Cross-attention to the pictures, self-attention, MLP; each pre-normed and added."""
+    """Cross-attention to the images, self-attention, MLP; each pre-normed and added."""
 
     def __init__(self, dim: int, heads: int, context_dim: int, camera_size: int | None) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class LRMTransformer(nn.Module):
 
     Args:
         config: sizes.
-        context_dim: channels of the pictures' tokens.
+        context_dim: channels of the images' tokens.
         camera_size: of the embedded camera that modulates every block; None for none.
     """
 
@@ -95,7 +95,7 @@ class LRMTransformer(nn.Module):
 
 
 class TripoSRBlock(nn.Module):
-    """Self-attention, cross-attention to the picture, gated MLP; each pre-normed and added."""
+    """Self-attention, cross-attention to the image, gated MLP; each pre-normed and added."""
 
     def __init__(self, dim: int, heads: int, context_dim: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """The image encoder: a vision transformer of DINO's or DINOv2's kind, whose blocks a camera can modulate.
 
-Symbols: b objects, v views, n = b v pictures, t tokens of one view (CLS first, then patches row-major), d hidden size.
+Symbols: b objects, v views, n = b v images, t tokens of one view (CLS first, then patches row-major), d hidden size.
 """
 
 import torch
@@ -57,7 +57,7 @@ class ViTBlock(nn.Module):
 
 
 class ViT(nn.Module):
-    """Pictures, and cameras where they modulate it (InstantMesh, section 3.2), to tokens."""
+    """Images, and cameras where they modulate it (InstantMesh, section 3.2), to tokens."""
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
@@ -89,17 +89,17 @@ class ViT(nn.Module):
             cameras: the 16 numbers of `instantmesh.cameras.camera_vector`, where the configuration uses cameras.
 
         Raises:
-            InputError: the pictures don't divide into patches.
+            InputError: the images don't divide into patches.
         """
         b, v, _, height, width = images.shape
         patch = self.config.patch_size
         if height % patch or width % patch:
-            raise InputError(f"a {width} x {height} picture doesn't divide into patches of {patch} pixels")
-        pictures = images.flatten(0, 1)
+            raise InputError(f"a {width} x {height} image doesn't divide into patches of {patch} pixels")
+        pixels = images.flatten(0, 1)
         if self.config.imagenet_normalised:
             mean, std = (images.new_tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
-            pictures = (pictures - mean) / std
-        x = self.patch_embedding(pictures)
+            pixels = (pixels - mean) / std
+        x = self.patch_embedding(pixels)
         h, w = x.shape[-2:]
         x = x.flatten(2).transpose(1, 2)
         vectors = None if cameras is None else cameras.flatten(0, 1)

@@ -1,6 +1,6 @@
 """A mesh file as one mesh, with one texture.
 
-Shapes: v vertices, f faces, n pictures.
+Shapes: v vertices, f faces, n images.
 """
 
 import math
@@ -12,35 +12,35 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from instantmesh.files.asset_files import AssetPart, joined_triangles, read_asset
 from instantmesh.files.colors import linear_to_srgb, srgb_to_linear
-from instantmesh.files.model_files import ModelPart, joined_triangles, read_model
 from instantmesh.structures import Mesh, Texture
 
 Array = NDArray[np.floating]
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 _LARGEST_PX = 8192  # of a side of several textures together
-_SWATCH_PX = 8  # side of the picture that stands for a plain colour
+_SWATCH_PX = 8  # side of the image that stands for a plain colour
 
 
 def read_mesh(path: str | PathLike[str]) -> Mesh:
     """Read a model (.glb, .gltf, .obj, .ply, .stl, .off, .usdz; y up, front +z) into the world frame.
 
     All parts become one mesh. If any of them has a texture, the mesh has one, else it has the parts' vertex colours if
-    there are any. Several textures are laid out in one picture, shrunk where it would be larger than 8192 texels; in it
-    a part without a texture gets a spot of its mean colour, and a part whose colours multiply its texture a picture of
+    there are any. Several textures are laid out in one image, shrunk where it would be larger than 8192 texels; in it
+    a part without a texture gets a spot of its mean colour, and a part whose colours multiply its texture an image of
     its own. A texture that repeats within one face is cut off at its border.
 
     Raises:
         MissingFileError: no such file. InputError: it can't be read or holds no triangles.
         MissingBackendError: USDZ without usd-core.
     """
-    parts = read_model(path)
+    parts = read_asset(path)
     mesh = joined_mesh(parts)
     return mesh if has_vertex_colors(parts) else replace(mesh, vertex_colors=None)
 
 
-def joined_mesh(parts: list[ModelPart]) -> Mesh:
+def joined_mesh(parts: list[AssetPart]) -> Mesh:
     """All parts as one mesh: with a texture if any part has one, else with vertex colours (grey by default)."""
     vertices, faces = joined_triangles(parts)
     mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces))
@@ -49,12 +49,12 @@ def joined_mesh(parts: list[ModelPart]) -> Mesh:
     return replace(mesh, vertex_colors=_vertex_colors(parts))
 
 
-def has_vertex_colors(parts: list[ModelPart]) -> bool:
+def has_vertex_colors(parts: list[AssetPart]) -> bool:
     """Whether vertices differ in colour. A part without any colour has been read as all of one grey."""
     return any(part.colors is not None and np.ptp(part.colors, axis=0).max() > 1e-3 for part in parts)
 
 
-def face_uv(part: ModelPart) -> Array:
+def face_uv(part: AssetPart) -> Array:
     """(f, 3, 2) where a part's faces lie in its texture: in [0, 1], origin top left, v down."""
     assert part.uv is not None
     corners = part.uv[part.faces]
@@ -63,14 +63,14 @@ def face_uv(part: ModelPart) -> Array:
     return (corners - first[:, None]).clip(0, 1)
 
 
-def _vertex_colors(parts: list[ModelPart]) -> torch.Tensor:
+def _vertex_colors(parts: list[AssetPart]) -> torch.Tensor:
     colors = [np.ones_like(part.vertices) if part.colors is None else part.colors for part in parts]
     return torch.from_numpy(np.concatenate(colors).astype(np.float32).clip(0, 1))
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """Where a picture lies in the joint one, in texels."""
+    """Where an image lies in the joint one, in texels."""
 
     left: int
     top: int
@@ -78,24 +78,24 @@ class _Cell:
     height: int
 
     def place(self, uv: Array, side: tuple[int, int]) -> Array:
-        """Where places in the picture lie in the joint one, of width and height `side`; no lookup leaves the cell."""
+        """Where places in the image lie in the joint one, of width and height `side`; no lookup leaves the cell."""
         low = np.array([0.5 / self.width, 0.5 / self.height])
         return (uv.clip(low, 1 - low) * (self.width, self.height) + (self.left, self.top)) / side
 
 
-def _joint_texture(parts: list[ModelPart]) -> Texture:
-    pictures: dict[tuple[int, bytes], Picture] = {}
+def _joint_texture(parts: list[AssetPart]) -> Texture:
+    images: dict[tuple[int, bytes], Pixels] = {}
     keys = []
     for part in parts:
         tint = _tint(part)
         keys.append((id(part.texture), b"" if tint is None else tint.round(3).tobytes()))
-        if keys[-1] not in pictures:
-            pictures[keys[-1]] = _picture(part.texture, tint)
-    if len(pictures) == 1:
-        joint, uv = next(iter(pictures.values())), [face_uv(part) for part in parts]
+        if keys[-1] not in images:
+            images[keys[-1]] = _image(part.texture, tint)
+    if len(images) == 1:
+        joint, uv = next(iter(images.values())), [face_uv(part) for part in parts]
     else:
-        joint, cells = _laid_out(list(pictures.values()))
-        cell_of = dict(zip(pictures, cells, strict=True))
+        joint, cells = _laid_out(list(images.values()))
+        cell_of = dict(zip(images, cells, strict=True))
         side = (joint.shape[1], joint.shape[0])
         uv = [
             cell_of[key].place(np.full((len(part.faces), 3, 2), 0.5) if part.uv is None else face_uv(part), side)
@@ -105,7 +105,7 @@ def _joint_texture(parts: list[ModelPart]) -> Texture:
     return Texture(image, torch.from_numpy(np.concatenate(uv).astype(np.float32)))
 
 
-def _tint(part: ModelPart) -> Array | None:
+def _tint(part: AssetPart) -> Array | None:
     """(3,) linear, what the part's texture is multiplied with; None for white."""
     if part.colors is None:
         return None
@@ -113,7 +113,7 @@ def _tint(part: ModelPart) -> Array | None:
     return None if part.texture is not None and bool((tint > 0.999).all()) else tint
 
 
-def _picture(texture: Picture | None, tint: Array | None) -> Picture:
+def _image(texture: Pixels | None, tint: Array | None) -> Pixels:
     if texture is None:
         texture = np.full((_SWATCH_PX, _SWATCH_PX, 3), 255, np.uint8)
     if tint is None:
@@ -123,26 +123,26 @@ def _picture(texture: Picture | None, tint: Array | None) -> Picture:
     return np.stack([table[texture[..., channel], channel] for channel in range(3)], axis=-1)
 
 
-def _laid_out(pictures: list[Picture]) -> tuple[Picture, list[_Cell]]:
-    """Pictures in one, row by row in a square of equal cells."""
-    columns = math.ceil(math.sqrt(len(pictures)))
-    rows = -(-len(pictures) // columns)
+def _laid_out(images: list[Pixels]) -> tuple[Pixels, list[_Cell]]:
+    """Images in one, row by row in a square of equal cells."""
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = -(-len(images) // columns)
     limit = _LARGEST_PX // columns
-    fitted = [_shrunk(picture, limit) for picture in pictures]
-    height, width = (max(picture.shape[axis] for picture in fitted) for axis in (0, 1))
+    fitted = [_shrunk(image, limit) for image in images]
+    height, width = (max(image.shape[axis] for image in fitted) for axis in (0, 1))
     joint = np.full((rows * height, columns * width, 3), 255, np.uint8)
     cells = []
-    for index, picture in enumerate(fitted):
-        cell = _Cell(index % columns * width, index // columns * height, picture.shape[1], picture.shape[0])
-        joint[cell.top : cell.top + cell.height, cell.left : cell.left + cell.width] = picture
+    for index, image in enumerate(fitted):
+        cell = _Cell(index % columns * width, index // columns * height, image.shape[1], image.shape[0])
+        joint[cell.top : cell.top + cell.height, cell.left : cell.left + cell.width] = image
         cells.append(cell)
     return joint, cells
 
 
-def _shrunk(picture: Picture, limit: int) -> Picture:
+def _shrunk(image: Pixels, limit: int) -> Pixels:
     """No side longer than `limit`."""
-    if max(picture.shape[:2]) <= limit:
-        return picture
-    image = Image.fromarray(picture)
-    image.thumbnail((limit, limit), Image.Resampling.BOX)
-    return np.asarray(image)
+    if max(image.shape[:2]) <= limit:
+        return image
+    shrunk = Image.fromarray(image)
+    shrunk.thumbnail((limit, limit), Image.Resampling.BOX)
+    return np.asarray(shrunk)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.files.model_files import ModelPart, joined_triangles, read_model
+from instantmesh.files.asset_files import AssetPart, joined_triangles, read_asset
 from instantmesh.geometry.bounds import Bounds
 from instantmesh.geometry.edges import Edges
 from instantmesh.geometry.triangles import Indices, Triangles, components
@@ -117,7 +117,7 @@ def report_file(path: str | PathLike[str]) -> MeshReport:
         MissingFileError: no such file. InputError: it can't be read or holds no triangles.
         MissingBackendError: USDZ without usd-core.
     """
-    parts = read_model(path)
+    parts = read_asset(path)
     vertices, faces = joined_triangles(parts)
     return _report(Triangles(vertices.astype(np.float64), faces), _colors(parts), _layout(parts))
 
@@ -200,7 +200,7 @@ def _cuts(mesh: Triangles, boundary_edges: Indices) -> list[str]:
     return [f"the surface is cut off flat at {sides}; if by the edge of the reconstruction's grid, pass scale=0.8"]
 
 
-def _colors(parts: list[ModelPart]) -> str:
+def _colors(parts: list[AssetPart]) -> str:
     """What the file's colours are."""
     sizes = sorted({part.texture.shape[:2] for part in parts if part.texture is not None}, reverse=True)
     if sizes:
@@ -208,7 +208,7 @@ def _colors(parts: list[ModelPart]) -> str:
     return "vertex colours" if has_vertex_colors(parts) else "none"
 
 
-def _layout(parts: list[ModelPart]) -> UvLayout | None:
+def _layout(parts: list[AssetPart]) -> UvLayout | None:
     """Of all textures together, each counted by its texels."""
     uv: dict[int, list[NDArray[np.floating]]] = {}
     texels: dict[int, int] = {}

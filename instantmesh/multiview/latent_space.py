@@ -1,9 +1,9 @@
-"""Between pictures in [0, 1] and the latents the UNet paints (Zero123++, arXiv 2310.15110, section 2.4).
+"""Between images in [0, 1] and the latents the UNet paints (Zero123++, arXiv 2310.15110, section 2.4).
 
-The VAE sees pictures as (x - 0.5) / 0.8. The latents of the six painted views are moved and shrunk, because white
+The VAE sees images as (x - 0.5) / 0.8. The latents of the six painted views are moved and shrunk, because white
 backgrounds push them off zero; the condition's latents are taken as they leave the VAE.
 
-Symbols: b pictures of height x width; c latent channels of h x w, an eighth of that in the real model.
+Symbols: b images of height x width; c latent channels of h x w, an eighth of that in the real model.
 """
 
 from typing import TYPE_CHECKING
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL
     from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
-PICTURE_MEAN = 0.5
-PICTURE_STD = 0.8
+IMAGE_MEAN = 0.5
+IMAGE_STD = 0.8
 LATENT_SHIFT = 0.22
 LATENT_SCALE = 0.75
 
 
-def normalise_pictures(pictures: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b 3 height width"]:
-    """Pictures in [0, 1] as the VAE takes them, in [-0.625, 0.625]."""
-    return (pictures - PICTURE_MEAN) / PICTURE_STD
+def normalise_images(images: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b 3 height width"]:
+    """Images in [0, 1] as the VAE takes them, in [-0.625, 0.625]."""
+    return (images - IMAGE_MEAN) / IMAGE_STD
 
 
 def painted_latents(vae: "AutoencoderKL", raw: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -36,21 +36,21 @@ def raw_latents(vae: "AutoencoderKL", painted: Float[Tensor, "b c h w"]) -> Floa
     return (painted / LATENT_SCALE + LATENT_SHIFT) / vae.config["scaling_factor"]
 
 
-def posterior(vae: "AutoencoderKL", pictures: Float[Tensor, "b 3 height width"]) -> "DiagonalGaussianDistribution":
-    """The VAE's distribution of raw latents for pictures in [0, 1]."""
-    return vae.encode(normalise_pictures(pictures), return_dict=False)[0]
+def posterior(vae: "AutoencoderKL", images: Float[Tensor, "b 3 height width"]) -> "DiagonalGaussianDistribution":
+    """The VAE's distribution of raw latents for images in [0, 1]."""
+    return vae.encode(normalise_images(images), return_dict=False)[0]
 
 
-def encode_painted(vae: "AutoencoderKL", pictures: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c h w"]:
-    """Training targets: latents of 3 x 2 pictures in [0, 1], the mode of the VAE's posterior."""
-    return painted_latents(vae, posterior(vae, pictures).mode())
+def encode_painted(vae: "AutoencoderKL", images: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c h w"]:
+    """Training targets: latents of 3 x 2 images in [0, 1], the mode of the VAE's posterior."""
+    return painted_latents(vae, posterior(vae, images).mode())
 
 
 def decode_raw(vae: "AutoencoderKL", raw: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 height width"]:
-    """Pictures of raw latents, in [0, 1] but for the VAE's overshoot."""
-    return vae.decode(raw, return_dict=False)[0] * PICTURE_STD + PICTURE_MEAN  # pyright: ignore[reportArgumentType]
+    """Images of raw latents, in [0, 1] but for the VAE's overshoot."""
+    return vae.decode(raw, return_dict=False)[0] * IMAGE_STD + IMAGE_MEAN  # pyright: ignore[reportArgumentType]
 
 
 def decode_painted(vae: "AutoencoderKL", painted: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 height width"]:
-    """Pictures in [0, 1], clamped, of painted latents."""
+    """Images in [0, 1], clamped, of painted latents."""
     return decode_raw(vae, raw_latents(vae, painted).to(vae.dtype)).float().clamp(0, 1)

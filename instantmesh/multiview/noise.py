@@ -25,7 +25,7 @@ class NoiseSource:
         self.generators = [_new_generator() if generator is None else generator for generator in generators]
 
     def from_posterior(self, posterior: DiagonalGaussianDistribution) -> Tensor:
-        """(n, c, k, l) samples of the VAE's latents, of a posterior of n pictures."""
+        """(n, c, k, l) samples of the VAE's latents, of a posterior of n images."""
         return posterior.sample(self.generators)  # pyright: ignore[reportArgumentType]
 
     def initial(self, shape: Sequence[int], device: torch.device) -> Tensor:

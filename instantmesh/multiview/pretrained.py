@@ -121,7 +121,7 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def picture_processor(size_px: int, resample: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
+def image_processor(size_px: int, resample: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Any:
     """A CLIPImageProcessor on PIL: shortest edge to `size_px`, centre crop, (x - mean) / std.
 
     Args:

@@ -1,14 +1,14 @@
-"""Reference attention: a UNet that looks at a second picture through its own self-attention layers.
+"""Reference attention: a UNet that looks at a second image through its own self-attention layers.
 
 Two passes of the same UNet (Zero123++, arXiv 2310.15110, section 2.2). The *reference* pass runs on the noised
-condition picture and remembers the keys and values of every self-attention layer (`attn1`). In the *denoising* pass
+condition image and remembers the keys and values of every self-attention layer (`attn1`). In the *denoising* pass
 each of these layers attends to its own tokens and the remembered ones together. Both passes have the same weights, so
 remembering a layer's tokens, as the paper has it, comes to the same; keys and values aren't computed twice.
 Cross-attention to the text (`attn2`) is unchanged in both.
 
 The reference pass ends at the last self-attention layer: what comes after it would be thrown away.
 
-Symbols: b pictures; c latent channels; h x w latents of the painted picture, k x l of the condition;
+Symbols: b images; c latent channels; h x w latents of the painted image, k x l of the condition;
 t text tokens of d channels.
 """
 
@@ -140,7 +140,7 @@ def predict_with_reference(
     Args:
         unet: prepared by `install_reference_attention`.
         sample: noised latents, scaled to the unit variance the UNet expects.
-        timestep: of the whole batch () or of each picture (b,).
+        timestep: of the whole batch () or of each image (b,).
         text: prompt embeddings, the same in both passes.
         noised_condition: the condition's latents with noise of the same timestep, scaled like `sample`.
     """

@@ -1,9 +1,9 @@
-"""Zero123++ (arXiv 2310.15110): one picture of an object becomes six views, painted as one 3 x 2 picture.
+"""Zero123++ (arXiv 2310.15110): one image of an object becomes six views, painted as one 3 x 2 image.
 
 Every denoising step is two passes of the UNet (`reference_attention`); the prompt is the empty one, to which the
-picture's CLIP embedding is added token by token with the checkpoint's ramping coefficients.
+image's CLIP embedding is added token by token with the checkpoint's ramping coefficients.
 
-Symbols: c latent channels; h x w latents of the painted picture, k x l of the condition; t prompt tokens of d channels.
+Symbols: c latent channels; h x w latents of the painted image, k x l of the condition; t prompt tokens of d channels.
 n samples are painted at a time, in batches of b = 2 n: n without their condition (negative), then n with it.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from instantmesh.errors import InputError
-from instantmesh.files.pictures import to_pil
+from instantmesh.files.image_files import to_pil
 from instantmesh.multiview.latent_space import decode_painted
 from instantmesh.multiview.noise import NoiseSource
 from instantmesh.multiview.pretrained import load_components
@@ -145,14 +145,14 @@ class Zero123PlusPipeline(DiffusionPipeline):
             guidance_scale: how far predictions are moved from unconditional to conditional (1: conditional).
             generator: fixes every random draw, see `NoiseSource`; one for each image, whose views are then
                 those that it would get alone, but for rounding.
-            width: of a painted picture in pixels, two tiles; None is the model's own.
+            width: of a painted image in pixels, two tiles; None is the model's own.
             height: likewise, three tiles.
-            output_type: "pil", n PIL pictures; "pt", (n, 3, height, width) in [0, 1]; "latent", painted latents.
+            output_type: "pil", n PIL images; "pt", (n, 3, height, width) in [0, 1]; "latent", painted latents.
             callback_on_step_end: diffusers' convention: called with (pipeline, step, timestep, {"latents": ...}) and
                 may return other latents.
             solver: see `solvers`; None is the pipeline's `scheduler`, Euler's ancestral steps unless you put another
                 there.
-            reference_every: how many steps share one reference pass. 1 is exact; above, steps look at the picture with
+            reference_every: how many steps share one reference pass. 1 is exact; above, steps look at the image with
                 the noise of an earlier one.
 
         Raises:
@@ -165,12 +165,12 @@ class Zero123PlusPipeline(DiffusionPipeline):
         height = ROWS * tile if height is None else height
         device = self._execution_device
         scheduler = self.scheduler if solver is None else make_scheduler(solver, self.scheduler)
-        pictures = [on_white(x) for x in ([image] if isinstance(image, Image.Image) else image)]
-        generators = list(generator) if isinstance(generator, Sequence) else [generator] * len(pictures)
-        self._check(len(pictures), num_inference_steps, width, height, generators)
+        photos = [on_white(x) for x in ([image] if isinstance(image, Image.Image) else image)]
+        generators = list(generator) if isinstance(generator, Sequence) else [generator] * len(photos)
+        self._check(len(photos), num_inference_steps, width, height, generators)
         noise = NoiseSource(generators)
-        prompt = self.encode_prompt(pictures)
-        condition = self.encode_condition(pictures, noise)
+        prompt = self.encode_prompt(photos)
+        condition = self.encode_condition(photos, noise)
         scheduler.set_timesteps(num_inference_steps, device=device)
         scheduler.set_begin_index(0)  # otherwise it looks for each timestep on the device, and the host waits
         shape = (self.unet.config["in_channels"], height // self._vae_factor, width // self._vae_factor)
@@ -187,26 +187,26 @@ class Zero123PlusPipeline(DiffusionPipeline):
                 progress.update()
         return self._output(latents, output_type)
 
-    def encode_prompt(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "b t d"]:
-        """Prompt embeddings: n times without a picture, then with each of n RGB pictures."""
+    def encode_prompt(self, photos: Sequence[Image.Image]) -> Float[Tensor, "b t d"]:
+        """Prompt embeddings: n times without an image, then with each of n RGB images."""
         empty = self._empty_prompt()
-        pixels = self.feature_extractor_clip(list(pictures), return_tensors="pt").pixel_values
+        pixels = self.feature_extractor_clip(list(photos), return_tensors="pt").pixel_values
         embeddings = self.vision_encoder(pixels.to(empty)).image_embeds
         ramping = torch.tensor(self.config["ramping_coefficients"]).to(empty)
         if len(ramping) != empty.shape[1]:
             raise InputError(f"the model has {len(ramping)} ramping coefficients for {empty.shape[1]} prompt tokens")
-        return torch.cat([empty.expand(len(pictures), -1, -1), empty + embeddings[:, None] * ramping[:, None]])
+        return torch.cat([empty.expand(len(photos), -1, -1), empty + embeddings[:, None] * ramping[:, None]])
 
     def _empty_prompt(self) -> Float[Tensor, "1 t d"]:
         ids = self.tokenizer("", padding="max_length", max_length=self.tokenizer.model_max_length, return_tensors="pt")
         return self.text_encoder(ids.input_ids.to(self._execution_device)).last_hidden_state
 
-    def encode_condition(self, pictures: Sequence[Image.Image], noise: NoiseSource) -> Float[Tensor, "b c k l"]:
-        """The VAE's raw latents: n of a zero picture, then of each of n RGB pictures."""
+    def encode_condition(self, photos: Sequence[Image.Image], noise: NoiseSource) -> Float[Tensor, "b c k l"]:
+        """The VAE's raw latents: n of a zero image, then of each of n RGB images."""
         vae = self._exact_vae()
-        pixels = self.feature_extractor_vae(list(pictures), return_tensors="pt").pixel_values
+        pixels = self.feature_extractor_vae(list(photos), return_tensors="pt").pixel_values
         pixels = pixels.to(device=self._execution_device, dtype=vae.dtype)
-        # one by one: it takes less memory, and a picture this large leaves no device idle
+        # one by one: it takes less memory, and an image this large leaves no device idle
         zero, *posteriors = (
             vae.encode(x, return_dict=False)[0].parameters for x in (torch.zeros_like(pixels[:1]), *pixels.split(1))
         )
@@ -266,13 +266,11 @@ class Zero123PlusPipeline(DiffusionPipeline):
         return 2 ** (len(self.vae.config["block_out_channels"]) - 1)
 
     def _check(
-        self, pictures: int, steps: int, width: int, height: int, generators: Sequence[torch.Generator | None]
+        self, photos: int, steps: int, width: int, height: int, generators: Sequence[torch.Generator | None]
     ) -> None:
         factor = self._vae_factor
-        if pictures < 1 or len(generators) != pictures:
-            raise InputError(
-                f"a picture or more are needed, and as many generators, got {pictures} and {len(generators)}"
-            )
+        if photos < 1 or len(generators) != photos:
+            raise InputError(f"an image or more are needed, and as many generators, got {photos} and {len(generators)}")
         if steps < 1:
             raise InputError(f"num_inference_steps must be at least 1, got {steps}")
         if min(width, height) < 1 or width % (COLUMNS * factor) or height % (ROWS * factor):
@@ -285,6 +283,6 @@ class Zero123PlusPipeline(DiffusionPipeline):
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """An RGB picture: transparency is laid on white."""
+    """An RGB image: transparency is laid on white."""
     rgba = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")

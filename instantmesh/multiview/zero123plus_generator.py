@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from instantmesh.files.pictures import to_pil, untile
+from instantmesh.files.image_files import to_pil, untile
 from instantmesh.multiview.generator import Callback, MultiviewGenerator, check_photo
 from instantmesh.multiview.rig import SIX_VIEW_RIG
 from instantmesh.structures import Views

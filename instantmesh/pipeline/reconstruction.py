@@ -54,7 +54,7 @@ class Reconstructor:
                 part.to(device)
 
     def encode(self, views: Views) -> Field:
-        """The field that the views show. Pictures of any size are resized to the model's own.
+        """The field that the views show. Images of any size are resized to the model's own.
 
         Raises:
             InputError: more views than the system takes.

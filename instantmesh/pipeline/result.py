@@ -44,7 +44,7 @@ class Result:
         return f"Result({self.mesh!r}, {self.views!r})"
 
     def save_preview(self, path: str | PathLike[str], *, overwrite: bool = True) -> Path:
-        """Write a picture of the mesh from four sides. Errors as in `Mesh.save`."""
+        """Write an image of the mesh from four sides. Errors as in `Mesh.save`."""
         return save_preview(self.mesh, path, overwrite=overwrite)
 
     def report(self) -> MeshReport:

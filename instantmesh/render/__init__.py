@@ -1,1 +1,1 @@
-"""Pictures: of meshes (rasterised, differentiable), of radiance fields (volume rendering), previews."""
+"""Images: of meshes (rasterised, differentiable), of radiance fields (volume rendering), previews."""

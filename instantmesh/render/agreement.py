@@ -1,9 +1,9 @@
-"""Whether the pictures of one object agree, judged by the mesh that was made of all of them.
+"""Whether the images of one object agree, judged by the mesh that was made of all of them.
 
 Painted views may contradict each other, and then no mesh fits them all: it comes out as a mean that the odd ones differ
 from most. So the mesh is drawn from every view's camera and compared with the view.
 
-How far outlines lie apart is told in shares of the picture's side (the area between them by their length), which unlike
+How far outlines lie apart is told in shares of the image's side (the area between them by their length), which unlike
 intersection over union doesn't punish thin shapes. The limits come from `benchmarks/view_agreement.py`: no warning for
 true views, and one for most that were tampered with.
 """
@@ -32,7 +32,7 @@ class ViewAgreement:
 
     Attributes:
         azimuth_deg: from where each view looks, in [0, 360).
-        outline_distance: between the view's outline and the mesh's, mean along it, in shares of the picture's side.
+        outline_distance: between the view's outline and the mesh's, mean along it, in shares of the image's side.
         outline_iou: intersection over union of both silhouettes, in [0, 1].
         color_error: RMS difference in sRGB where both show the object; 0 where they nowhere do.
         warnings: what a user should know, in words.
@@ -50,10 +50,10 @@ def view_agreement(mesh: Mesh, views: Views) -> ViewAgreement:
 
     Args:
         mesh: coloured, in the world frame.
-        views: square pictures on white, with the cameras that the reconstruction was told.
+        views: square images on white, with the cameras that the reconstruction was told.
 
     Raises:
-        InputError: the mesh has no faces, or the pictures aren't square. CameraError: the views have no cameras.
+        InputError: the mesh has no faces, or the images aren't square. CameraError: the views have no cameras.
     """
     if not len(mesh.faces):
         raise InputError("the mesh has no faces: there is nothing to compare")
@@ -78,11 +78,11 @@ def view_agreement(mesh: Mesh, views: Views) -> ViewAgreement:
 
 
 def silhouettes(images: Float[Tensor, "n 3 h w"]) -> Bool[Tensor, "n h w"]:
-    """What isn't background in pictures on white; white that it encloses belongs to the object."""
+    """What isn't background in images on white; white that it encloses belongs to the object."""
     from scipy.ndimage import binary_fill_holes
 
     differs = ((1 - images).amax(1) > _BACKGROUND).cpu().numpy()
-    return torch.from_numpy(np.stack([np.asarray(binary_fill_holes(picture)) for picture in differs])).to(images.device)
+    return torch.from_numpy(np.stack([np.asarray(binary_fill_holes(image)) for image in differs])).to(images.device)
 
 
 def _count(masks: Bool[Tensor, "n h w"]) -> Float[Tensor, " n"]:

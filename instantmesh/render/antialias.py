@@ -8,7 +8,7 @@ high-performance differentiable rendering", section 3.4).
 
 That paper looks for the silhouette among the three edges of the face that a pixel sees, which fails where faces are
 smaller than pixels. Here all silhouette edges of the mesh look for the pixel pairs that they cross, so that fine meshes
-in small pictures, the usual case in training, get their gradients too.
+in small images, the usual case in training, get their gradients too.
 
 Symbols:
     e, s        edges of the mesh; those on the silhouette of one view
@@ -115,7 +115,7 @@ def blend_silhouettes(
 
 
 def _silhouette(pixels: Float[Tensor, "v 3"], edges: EdgeIncidence) -> _Silhouette:
-    """Edges whose faces all lie on one side of them in the picture; open borders are among them."""
+    """Edges whose faces all lie on one side of them in the image; open borders are among them."""
     depth = pixels[:, 2]
     in_front = depth > 1e-6
     points = pixels[:, :2] / torch.where(in_front, depth, 1.0)[:, None]
@@ -147,7 +147,7 @@ def _crossings(silhouette: _Silhouette, height: int, width: int, axis: int) -> _
     along_edge = (line - start[:, across]) / (end[:, across] - start[:, across])
     position = start[:, axis] + along_edge * (end[:, axis] - start[:, axis])
     with torch.no_grad():
-        inverse_depth = torch.lerp(1 / start[:, 2], 1 / end[:, 2], along_edge)  # linear in the picture
+        inverse_depth = torch.lerp(1 / start[:, 2], 1 / end[:, 2], along_edge)  # linear in the image
         cell = position.floor().clamp(-1, length)
         between = (cell >= 0) & (cell < length - 1)
         step, line_step = (1, width) if axis == 0 else (width, 1)

@@ -1,4 +1,4 @@
-"""Pictures of radiance fields as TripoSR renders them (arXiv 2403.02151): samples at the middles of even parts of the
+"""Images of radiance fields as TripoSR renders them (arXiv 2403.02151): samples at the middles of even parts of the
 ray's way through the cube.
 
 Symbols as in `render.volume`.

@@ -1,4 +1,4 @@
-"""One picture that says what is right and wrong with a mesh: colours, shape, normals, triangles, texture."""
+"""One image that says what is right and wrong with a mesh: colours, shape, normals, triangles, texture."""
 
 from os import PathLike
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from instantmesh.errors import InputError
-from instantmesh.files.pictures import to_pil, write_picture
+from instantmesh.files.image_files import to_pil, write_image
 from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.render.shading import filling_cameras, render_shaded
 from instantmesh.render.wireframe import wireframe
@@ -52,9 +52,9 @@ def inspection_sheet(mesh: Mesh, size_px: int = 384) -> Float[Tensor, "3 h w"]:
     }
     width = len(columns) + (2 if mesh.texture is not None else 0)
     sheet = Image.new("RGB", (width * size_px, len(_AZIMUTHS_DEG) * size_px), "white")
-    for column, (label, pictures) in enumerate(columns.items()):
-        for row, picture in enumerate(pictures):
-            sheet.paste(to_pil(picture), (column * size_px, row * size_px))
+    for column, (label, images) in enumerate(columns.items()):
+        for row, image in enumerate(images):
+            sheet.paste(to_pil(image), (column * size_px, row * size_px))
         _write(sheet, label, column * size_px, size_px)
     if mesh.texture is not None:
         sheet.paste(uv_image(mesh.texture, 2 * size_px), (len(columns) * size_px, 0))
@@ -64,25 +64,25 @@ def inspection_sheet(mesh: Mesh, size_px: int = 384) -> Float[Tensor, "3 h w"]:
 
 
 def save_inspection(mesh: Mesh, path: str | PathLike[str], size_px: int = 384, *, overwrite: bool = True) -> Path:
-    """Write `inspection_sheet` as a picture; the ending chooses the format.
+    """Write `inspection_sheet` as an image; the ending chooses the format.
 
     Raises:
         OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
         InputError: as `inspection_sheet`.
     """
-    return write_picture(path, inspection_sheet(mesh, size_px), overwrite=overwrite)
+    return write_image(path, inspection_sheet(mesh, size_px), overwrite=overwrite)
 
 
 def uv_image(texture: Texture, size_px: int) -> Image.Image:
     """A texture, stretched to a square, with the edges of all faces over it; seams stand out."""
     side = _SUPERSAMPLING * size_px
-    picture = to_pil(texture.image).resize((side, side), Image.Resampling.BILINEAR)
-    draw = ImageDraw.Draw(picture, "RGBA")
+    image = to_pil(texture.image).resize((side, side), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(image, "RGBA")
     inner, seams = _uv_edges(texture.uv.detach().cpu().numpy())
     for edges, color, width in ((inner, _INNER, 1), (seams, _SEAM, 2)):
         for edge in (edges * side).tolist():
             draw.line(edge, fill=color, width=width)
-    return picture.resize((size_px, size_px), Image.Resampling.BOX)
+    return image.resize((size_px, size_px), Image.Resampling.BOX)
 
 
 def _uv_edges(uv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

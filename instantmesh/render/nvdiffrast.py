@@ -2,7 +2,7 @@
 
 nvdiffrast's licence allows non-commercial use only (research and evaluation). It is optional, never a dependency, and
 only its visibility is used: interpolation and antialiasing are this package's own code on every device. Without it,
-pictures on CUDA are made with Embree's visibility, slower and the same.
+images on CUDA are made with Embree's visibility, slower and the same.
 """
 
 from functools import cache
@@ -16,7 +16,7 @@ from instantmesh import backends
 from instantmesh.render.projection import to_pixels
 from instantmesh.structures import Cameras
 
-_SIDE_MULTIPLE = 8  # the CUDA rasteriser works on tiles; pictures are padded at the right and the bottom
+_SIDE_MULTIPLE = 8  # the CUDA rasteriser works on tiles; images are padded at the right and the bottom
 
 
 @cache
@@ -36,8 +36,8 @@ def visible_faces(
     padded = [-(-side // _SIDE_MULTIPLE) * _SIDE_MULTIPLE for side in (height, width)]
     with torch.no_grad():
         clip = _clip_space(to_pixels(vertices, cameras, height, width), *padded)
-        picture, _ = rasterize(_context(vertices.device), clip, faces.int().contiguous(), resolution=padded)
-    return picture[:, :height, :width, 3].long() - 1  # it counts faces from 1, 0 is nothing
+        image, _ = rasterize(_context(vertices.device), clip, faces.int().contiguous(), resolution=padded)
+    return image[:, :height, :width, 3].long() - 1  # it counts faces from 1, 0 is nothing
 
 
 def _clip_space(pixels: Float[Tensor, "n v 3"], height: int, width: int) -> Float[Tensor, "n v 4"]:

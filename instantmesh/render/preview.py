@@ -1,4 +1,4 @@
-"""A picture of a mesh from four sides: what it looks like, and what shape it is."""
+"""An image of a mesh from four sides: what it looks like, and what shape it is."""
 
 from os import PathLike
 from pathlib import Path
@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from instantmesh.errors import InputError
-from instantmesh.files.pictures import tile, write_picture
+from instantmesh.files.image_files import tile, write_image
 from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.render.shading import filling_cameras, render_shaded
 from instantmesh.structures import Mesh
@@ -40,10 +40,10 @@ def preview_sheet(mesh: Mesh, size_px: int = 256) -> Float[Tensor, "3 h w"]:
 
 
 def save_preview(mesh: Mesh, path: str | PathLike[str], size_px: int = 256, *, overwrite: bool = True) -> Path:
-    """Write `preview_sheet` as a picture; the ending chooses the format.
+    """Write `preview_sheet` as an image; the ending chooses the format.
 
     Raises:
         OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
         InputError: `size_px` isn't positive.
     """
-    return write_picture(path, preview_sheet(mesh, size_px), overwrite=overwrite)
+    return write_image(path, preview_sheet(mesh, size_px), overwrite=overwrite)

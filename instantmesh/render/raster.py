@@ -1,11 +1,11 @@
-"""Pictures of meshes: colour, mask, depth and normals, differentiable in vertices, colours and across silhouettes.
+"""Images of meshes: colour, mask, depth and normals, differentiable in vertices, colours and across silhouettes.
 
 Only the question which face a pixel sees is asked of a rasteriser (Embree, or nvdiffrast on CUDA), without gradients.
 Everything after it is torch: where the pixel's ray meets the face's plane, interpolation, antialiasing.
 
 Symbols:
     n, v, f     cameras; vertices and faces of the mesh
-    p           pixels of one picture that see a face
+    p           pixels of one image that see a face
     k           interpolated attributes
 """
 
@@ -33,7 +33,7 @@ ColorField = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class MeshRenderings:
-    """Pictures of one mesh, with straight RGB on a plain background.
+    """Images of one mesh, with straight RGB on a plain background.
 
     Attributes:
         color: (n, 3, h, w) sRGB; the surface on the background.
@@ -50,7 +50,7 @@ class MeshRenderings:
 
 @dataclass(frozen=True, eq=False)
 class Fragments:
-    """What the pixels of one picture see.
+    """What the pixels of one image see.
 
     Attributes:
         pixel: (p,) flat row-major indices of the pixels that see a face.
@@ -89,22 +89,22 @@ def render_mesh(
 
     Args:
         mesh: what to show, in the colours of its texture, else of its vertices, else light grey; without faces the
-            pictures are empty.
+            images are empty.
         cameras: from where; moved to the mesh's device.
         height: of the images in pixels.
         width: of the images in pixels; None is `height`.
         background: grey level behind the mesh.
         antialias: blend colour, mask and normal across silhouettes. Without it, their gradients with respect to the
             vertices know nothing of silhouettes.
-        color_field: colours (p, 3) in sRGB at points (p, 3) in the world; asked once a picture at the visible surface
+        color_field: colours (p, 3) in sRGB at points (p, 3) in the world; asked once an image at the visible surface
             points, in place of the mesh's own colours.
 
     Raises:
-        InputError: the pictures' sides aren't positive.
+        InputError: the images' sides aren't positive.
     """
     width = height if width is None else width
     if height < 1 or width < 1:
-        raise InputError(f"pictures need positive sides, got {width} x {height}")
+        raise InputError(f"images need positive sides, got {width} x {height}")
     normals, paint = mesh.vertex_normals(), _paint(mesh, color_field)
     cameras = cameras.to(mesh.vertices.device)
     seen = _seen(mesh, cameras, height, width)
@@ -118,12 +118,12 @@ def render_mesh(
 
 
 def rasterize(faces: Int[Tensor, "f 3"], seen: Int[Tensor, "height width"], pixels: Float[Tensor, "v 3"]) -> Fragments:
-    """Where the rays of one picture meet the faces that they see.
+    """Where the rays of one image meet the faces that they see.
 
     Args:
         faces: of the mesh.
         seen: the face at each pixel, -1 for none (`visible_faces`).
-        pixels: homogeneous pixel coordinates of the vertices in this picture (`to_pixels`).
+        pixels: homogeneous pixel coordinates of the vertices in this image (`to_pixels`).
     """
     pixel = (seen.flatten() >= 0).nonzero().squeeze(1)
     face = seen.flatten()[pixel]

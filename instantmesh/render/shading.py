@@ -1,4 +1,4 @@
-"""How pictures for people are taken: the object in the middle, a soft lamp beside the photographer."""
+"""How images for people are taken: the object in the middle, a soft lamp beside the photographer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from instantmesh.structures import Cameras, Mesh
 SUPERSAMPLING = 2
 _ELEVATION_DEG = 15.0
 _RADIUS = 4.5  # of the cameras' orbit, in units of the mesh's radius
-_FILLED = 0.92  # share of a picture's side that the mesh takes up at most
+_FILLED = 0.92  # share of an image's side that the mesh takes up at most
 _GREY = 0.85
 _COLOR_SHADE, _GREY_SHADE = 0.35, 0.75  # how much darker than in full light surfaces are that the light grazes
 _WRAP = 0.3  # how far light reaches round to what faces away from it
@@ -24,7 +24,7 @@ _LIGHT = (-0.35, 0.45, 0.82)  # towards the light in camera axes: beside the pho
 
 @dataclass(frozen=True, eq=False)
 class ShadedRenderings:
-    """Pictures of a mesh on white.
+    """Images of a mesh on white.
 
     Attributes:
         seen: what `SUPERSAMPLING` squared samples a pixel see. light: (n, 1, h, w) from 0 to 1 that falls there.
@@ -52,7 +52,7 @@ class ShadedRenderings:
 
 
 def filling_cameras(mesh: Mesh, azimuths_deg: Sequence[float]) -> Cameras:
-    """Cameras around a mesh in the unit sphere, whose common focal length lets it fill the pictures."""
+    """Cameras around a mesh in the unit sphere, whose common focal length lets it fill the images."""
     n = len(azimuths_deg)
     cameras = spherical_cameras(azimuths_deg, [_ELEVATION_DEG] * n, _RADIUS, fov_deg=30.0).to(mesh.vertices.device)
     uv, _ = project(mesh.vertices[mesh.faces.flatten().unique()], cameras)
@@ -61,7 +61,7 @@ def filling_cameras(mesh: Mesh, azimuths_deg: Sequence[float]) -> Cameras:
 
 
 def render_shaded(mesh: Mesh, cameras: Cameras, height: int, width: int) -> ShadedRenderings:
-    """Pictures from every camera."""
+    """Images from every camera."""
     with torch.no_grad():
         cameras = cameras.to(mesh.vertices.device)
         seen = render_mesh(mesh, cameras, SUPERSAMPLING * height, SUPERSAMPLING * width)

@@ -35,7 +35,7 @@ def turntable(
     """Film an object from a camera that goes around it once; the film loops.
 
     Args:
-        shown: a mesh, centred and scaled to fill the picture, in its own colours and a soft light; or what rays see
+        shown: a mesh, centred and scaled to fill the image, in its own colours and a soft light; or what rays see
             of a radiance field (`functools.partial(render_rays, field, samples=128)`), as it stands in [-1, 1]^3.
         path: .mp4 (H.264), .webm (VP9; both need PyAV) or .gif.
         frames: how many. size_px: of a side; even, except for GIF. fps: frames a second.
@@ -53,11 +53,11 @@ def turntable(
     if isinstance(shown, Mesh) and not len(shown.faces):
         raise InputError("the mesh has no faces: there is nothing to show")
     check_video(path, fps, size_px)
-    picture = _of_mesh(shown) if isinstance(shown, Mesh) else _of_field(shown, device)
+    render = _of_mesh(shown) if isinstance(shown, Mesh) else _of_field(shown, device)
     cameras = orbit_cameras(frames, elevation_deg)
 
     def frame(index: int) -> VideoFrame:
-        image = picture(cameras[index : index + 1], size_px)
+        image = render(cameras[index : index + 1], size_px)
         return (image * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
 
     return write_video(path, frame, frames, fps, callback=callback, overwrite=overwrite)
@@ -67,7 +67,7 @@ def _of_mesh(mesh: Mesh) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
     mesh = to_unit_sphere(mesh)
     used = mesh.vertices[mesh.faces.flatten().unique()].detach()
 
-    def picture(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
+    def render(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
         """Only the box around the object is rendered."""
         uv = project(used, camera.to(used.device))[0][0] * size_px
         left, top = ((uv.amin(0) - 1).floor().clamp(0, size_px - 1)).int().tolist()
@@ -79,15 +79,15 @@ def _of_mesh(mesh: Mesh) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
         whole[:, top:bottom, left:right] = part
         return whole
 
-    return picture
+    return render
 
 
 def _of_field(
     ray_renderer: RayRenderer, device: torch.device | str
 ) -> Callable[[Cameras, int], Float[Tensor, "3 h w"]]:
-    def picture(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
+    def render(camera: Cameras, size_px: int) -> Float[Tensor, "3 h w"]:
         with torch.no_grad():
             origins, directions = (ray[0] for ray in rays(camera.to(device), size_px, size_px))
             return ray_renderer(origins, directions).color.clamp(0, 1).T.unflatten(1, (size_px, size_px))
 
-    return picture
+    return render

@@ -1,4 +1,4 @@
-"""Pictures of radiance fields, as the NeRF variants of InstantMesh were trained to be rendered.
+"""Images of radiance fields, as the NeRF variants of InstantMesh were trained to be rendered.
 
 Half of a ray's samples are stratified, half follow the weights of the first half (NeRF, Mildenhall et al. 2020, section
 5.2, with the blurred weights of mip-NeRF, Barron et al. 2021, eq. 18); densities and colours are averaged between
@@ -46,7 +46,7 @@ class RayValues:
 
 @dataclass(frozen=True, eq=False)
 class FieldRenderings:
-    """Pictures of a field.
+    """Images of a field.
 
     Attributes:
         color: (n, 3, h, w) sRGB on white. depth: (n, 1, h, w) and weight: (n, 1, h, w) as in `RayValues`.
@@ -177,20 +177,20 @@ def render_field(
     crop: tuple[int, int, int, int] | None = None,
     generator: torch.Generator | None = None,
 ) -> FieldRenderings:
-    """Pictures of a field from every camera, on the cameras' device.
+    """Images of a field from every camera, on the cameras' device.
 
     Args:
         field, samples, generator: see `render_rays`.
         cameras: from where.
-        height, width: of the whole picture in pixels.
+        height, width: of the whole image in pixels.
         crop: (top, left, height, width) of the part to render; with fixed draws it equals that part of the whole.
 
     Raises:
-        InputError: the crop doesn't lie in the picture, or `samples` is odd or too small.
+        InputError: the crop doesn't lie in the image, or `samples` is odd or too small.
     """
     top, left, h, w = crop or (0, 0, height, width)
     if min(top, left) < 0 or min(h, w) < 1 or top + h > height or left + w > width:
-        raise InputError(f"crop (top, left, height, width) = {crop} doesn't lie in a {height} x {width} picture")
+        raise InputError(f"crop (top, left, height, width) = {crop} doesn't lie in a {height} x {width} image")
     origins, directions = (
         ray.unflatten(1, (height, width))[:, top : top + h, left : left + w].reshape(-1, 3)
         for ray in rays(cameras, height, width)

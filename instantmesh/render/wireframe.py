@@ -16,7 +16,7 @@ _PAPER, _INK = 0.93, 0.15
 
 
 def wireframe(mesh: Mesh, cameras: Cameras, size_px: int) -> Float[Tensor, "n 3 h w"]:
-    """Square pictures on white: faces in light grey, their edges dark. What lies behind isn't drawn.
+    """Square images on white: faces in light grey, their edges dark. What lies behind isn't drawn.
 
     Where faces are smaller than a few pixels, lines melt into an even grey.
     """

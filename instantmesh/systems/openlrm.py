@@ -1,6 +1,6 @@
-"""OpenLRM 1.1 (LRM, arXiv 2311.04400): one picture and its camera to a radiance field.
+"""OpenLRM 1.1 (LRM, arXiv 2311.04400): one image and its camera to a radiance field.
 
-Its frame has +z up, too, and its pictures look from -y; the world frame's look from +x. A point at (x, y, z) in the
+Its frame has +z up, too, and its images look from -y; the world frame's look from +x. A point at (x, y, z) in the
 world is at (y, -x, z) there.
 """
 
@@ -26,7 +26,7 @@ from instantmesh.systems.foreign_config import entry, known
 from instantmesh.systems.system import FoundCheckpoint, System
 
 DEFAULT_CAMERA = (1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, -2.0, 0.0, 1.0, 0.0, 0.0, 0.75, 0.75, 0.5, 0.5)
-"""The numbers given with a picture of unknown camera: at distance 2, focal length 0.75."""
+"""The numbers given with an image of unknown camera: at distance 2, focal length 0.75."""
 
 WORLD_PLANE_AXES: PlaneAxes = ((1, 0), (1, 2), (2, 0))
 """Where LRM's planes, read at (x, y), (x, z), (z, y) of its own frame, lie in the world; x there counts backwards."""

@@ -1,4 +1,4 @@
-"""TripoSR (arXiv 2403.02151): one picture, without a camera, to a radiance field."""
+"""TripoSR (arXiv 2403.02151): one image, without a camera, to a radiance field."""
 
 from functools import partial
 from os import PathLike
@@ -46,7 +46,7 @@ class TripoSRConfig(ReconstructionConfig):
 
 
 class TripoSR(ReconstructionModel):
-    """Its frame is the world frame: +z up, the picture looks from +x."""
+    """Its frame is the world frame: +z up, the image looks from +x."""
 
     system = "TripoSR"
     background = 0.5
@@ -90,7 +90,7 @@ class TripoSR(ReconstructionModel):
 
     def camera_conditioning(self, cameras: Cameras | None) -> None:
         if cameras is not None:
-            raise CameraError("TripoSR uses no camera, it takes every picture for the front: pass Views(images)")
+            raise CameraError("TripoSR uses no camera, it takes every image for the front: pass Views(images)")
 
     def resize(self, images: Float[Tensor, "v 3 h w"]) -> Float[Tensor, "v 3 p p"]:
         size = self.config.image_size_px
@@ -108,7 +108,7 @@ def triposr_config(path: str | PathLike[str]) -> TripoSRConfig:
     """
     values = read_mapping(path)
     backbone, decoder, renderer = (entry(values, key, path, dict) for key in ("backbone", "decoder", "renderer"))
-    tokenizer, upsampler, pictures = (
+    tokenizer, upsampler, images = (
         entry(values, key, path, dict) for key in ("tokenizer", "post_processor", "image_tokenizer")
     )
     for owner, key, only in ((decoder, "activation", "silu"), (renderer, "density_activation", "exp")):
@@ -116,7 +116,7 @@ def triposr_config(path: str | PathLike[str]) -> TripoSRConfig:
             raise ConfigError(f"{path}: {key} is {owner[key]!r}, and only {only!r} is known")
     ours = {
         "image_size_px": entry(values, "cond_image_size", path),
-        "encoder": known(_DINO, pictures, "pretrained_model_name_or_path", path),
+        "encoder": known(_DINO, images, "pretrained_model_name_or_path", path),
         "triplane": {
             "dim": entry(backbone, "in_channels", path),
             "layers": entry(backbone, "num_layers", path),

@@ -1,4 +1,4 @@
-"""A texture for a mesh: its surface unwrapped, and the picture filled with the original surface's colours."""
+"""A texture for a mesh: its surface unwrapped, and the image filled with the original surface's colours."""
 
 import time
 from collections.abc import Callable
@@ -81,7 +81,7 @@ def bake(
         size_px: side of the square texture in texels, 64 to 8192.
         color_field: sRGB colours (p, 3) at points (p, 3) on the original's device; without it they are those of the
             original's texture, else of its vertices.
-        views: pictures of the object, with their cameras, whose finer detail goes in where they see the surface well.
+        views: images of the object, with their cameras, whose finer detail goes in where they see the surface well.
         time_limit_s: see `unwrap`.
         callback: called with (texels coloured, texels in all).
 
@@ -103,9 +103,9 @@ def bake(
     if views is not None:
         at, along, read = (torch.from_numpy(each).to(mesh.vertices) for each in (points, normals, colors))
         colors = blend(at, along, read, mesh, views).double().cpu().numpy()
-    picture = torch.from_numpy(padded(colors.clip(0, 1), texels.texel, size_px)).permute(2, 0, 1)
+    image = torch.from_numpy(padded(colors.clip(0, 1), texels.texel, size_px)).permute(2, 0, 1)
     place, dtype = mesh.vertices.device, mesh.vertices.dtype
-    texture = Texture(picture.contiguous().to(place, dtype), torch.from_numpy(unwrapped.uv).to(place, dtype))
+    texture = Texture(image.contiguous().to(place, dtype), torch.from_numpy(unwrapped.uv).to(place, dtype))
     return replace(mesh, texture=texture), TextureReport(
         size_px=size_px,
         charts=unwrapped.charts,

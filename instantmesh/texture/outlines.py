@@ -1,4 +1,4 @@
-"""What flat charts take of a picture, column by column.
+"""What flat charts take of an image, column by column.
 
 Shapes: f faces, c charts, s columns of all charts. Texels have side 1; rows are counted downwards.
 """

@@ -1,8 +1,8 @@
-"""Parameterization charts packed into a square picture, none nearer to another than a gutter.
+"""Parameterization charts packed into a square image, none nearer to another than a gutter.
 
-Charts are dropped onto the picture like Tetris pieces, the large ones first, each turned by quarters and moved sideways
+Charts are dropped onto the image like Tetris pieces, the large ones first, each turned by quarters and moved sideways
 so that it comes to lie lowest. The largest scale at which all fit is searched for. (xatlas's own packing can't be asked
-for a size of the picture together with a gutter, mirrors charts, and leaves most of the picture empty where charts are
+for a size of the image together with a gutter, mirrors charts, and leaves most of the image empty where charts are
 many.)
 
 Source: the packing of Levy et al. (2002), Least Squares Conformal Maps.
@@ -23,19 +23,19 @@ there would be little else."""
 
 _ROOM_PER_GUTTER = 4  # least side of the room that a chart has on average, in terms of the gutter
 _LEAST_ROOM_PX = 3
-_FIRST_FILLED = 0.9  # share of the picture that the first try gives to charts' bounding boxes
+_FIRST_FILLED = 0.9  # share of the image that the first try gives to charts' bounding boxes
 _TRIES = 10  # to find the largest scale
 _DROPS = 30_000  # charts dropped in all tries, about: larger numbers of them get fewer tries
 _SMALL_PX = 32  # charts no higher are neither turned nor dropped in a second order
 
 
 def packed(flat: Parameterization, size_px: int) -> tuple[Array, int]:
-    """(f, 3, 2) the faces' corners in the picture, in [0, 1], all at the same scale; and the number of charts.
+    """(f, 3, 2) the faces' corners in the image, in [0, 1], all at the same scale; and the number of charts.
 
     Charts are turned, and mirrored where that is needed to show the surface as it is seen from outside.
 
     Raises:
-        InputError: there are too many charts for so small a picture.
+        InputError: there are too many charts for so small an image.
     """
     charts = Charts.of(flat)
     gutter_px = gutter(len(charts), size_px)
@@ -54,10 +54,10 @@ def packed(flat: Parameterization, size_px: int) -> tuple[Array, int]:
 
 
 def gutter(charts: int, size_px: int) -> int:
-    """Texels between so many charts in a picture of this side.
+    """Texels between so many charts in an image of this side.
 
     Raises:
-        InputError: there are too many charts for so small a picture.
+        InputError: there are too many charts for so small an image.
     """
     room_px = size_px / charts**0.5
     if room_px < _LEAST_ROOM_PX:

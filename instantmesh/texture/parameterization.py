@@ -1,4 +1,4 @@
-"""Triangles laid flat, before and after they are packed into a picture.
+"""Triangles laid flat, before and after they are packed into an image.
 
 Shapes: f faces, n flat vertices.
 """

@@ -19,7 +19,7 @@ class Texels:
     """The texels that show something.
 
     Attributes:
-        texel: (t,) flat row-major indices into the picture.
+        texel: (t,) flat row-major indices into the image.
         face: (t,) the face that each shows, and weights: (t, 3) where, barycentric.
         covered: how many have their centre inside a face; the rest are rims.
     """
@@ -36,7 +36,7 @@ def locate_texels(uv: Array, size_px: int) -> Texels:
 
     Args:
         uv: (f, 3, 2) the faces' corners in [0, 1], v down.
-        size_px: side of the picture.
+        size_px: side of the image.
     """
     corners = uv * size_px
     owner = covering_faces(corners, size_px, size_px)

@@ -1,4 +1,4 @@
-"""A surface unwrapped: every face gets a place of its own in a square picture."""
+"""A surface unwrapped: every face gets a place of its own in a square image."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,7 @@ TIME_LIMIT_S = 60.0
 
 @dataclass(frozen=True, eq=False)
 class Unwrapped:
-    """Where the faces lie in the picture.
+    """Where the faces lie in the image.
 
     Attributes:
         uv: (f, 3, 2) of the faces' corners, as in `structures.Texture`.
@@ -41,7 +41,7 @@ def unwrap(
 
     Args:
         mesh: faces with areas.
-        size_px: side of the picture.
+        size_px: side of the image.
         time_limit_s: how long xatlas may go on cutting. What is left then is cut by plain projection, whose charts are
             more and smaller. Packing comes on top.
         callback: called with (faces laid flat, faces in all).

@@ -1,13 +1,13 @@
-"""Colours of the pictures that an object was made from, in place of its field's where the pictures see it well.
+"""Colours of the images that an object was made from, in place of its field's where the images see it well.
 
-A picture's weight at a point of the surface is the product of four numbers in [0, 1], and everything that comes in is
-continuous over the surface, so that no seam shows where a picture's part ends:
+An image's weight at a point of the surface is the product of four numbers in [0, 1], and everything that comes in is
+continuous over the surface, so that no seam shows where an image's part ends:
     facing      how squarely its camera looks at the surface; 0 well before it only grazes it
-    room        how far away, in the picture, the nearest outline is: of the mesh, of one part of the mesh in front of
-                another, of what is painted. Shape and picture never fit exactly, and what lies beyond an outline (the
+    room        how far away, in the image, the nearest outline is: of the mesh, of one part of the mesh in front of
+                another, of what is painted. Shape and image never fit exactly, and what lies beyond an outline (the
                 white background, another part) must not be taken for the surface
     seen        nothing of the mesh lies between. Where that changes there is an outline, and no room
-    credible    around the place the picture is, on average, as the field is. Detail may differ, and is what is wanted
+    credible    around the place the image is, on average, as the field is. Detail may differ, and is what is wanted
 
 Symbols: n views of h x w pixels, p points.
 """
@@ -28,12 +28,12 @@ from instantmesh.structures import Cameras, Mesh, Views
 
 _LEAST_FACING, _FULL_FACING = 0.3, 0.8  # cosines between the normal and the direction to the camera
 _MARGIN_PX = 1.5  # along outlines pixels are mixtures
-_RAMP = 0.0125  # from there to full weight, in terms of the picture's height
+_RAMP = 0.0125  # from there to full weight, in terms of the image's height
 _WHITE = 0.97  # a pixel with all channels above this may be background
 _STEEPEST = 4.0  # depth per distance across, from which on depth jumps; a slope of cosine 0.24, beyond least facing
-_OUTLINE_PX = 256  # the mesh's outlines are looked for in pictures no coarser than this
-_AROUND = 0.07  # standard deviation of what "around the place" is, in terms of the picture's sides
-_TOLERANCE = 0.15  # distance in RGB of the averages at which a picture's weight has fallen to 1/e
+_OUTLINE_PX = 256  # the mesh's outlines are looked for in images no coarser than this
+_AROUND = 0.07  # standard deviation of what "around the place" is, in terms of the image's sides
+_TOLERANCE = 0.15  # distance in RGB of the averages at which an image's weight has fallen to 1/e
 _CELLS = 64  # a side, in which the averages are counted
 _COUNTED = 65_536  # points, at most, are taken for them
 _POINTS_PER_CHUNK = 262_144
@@ -53,7 +53,7 @@ def blend(
         normals: the surface's there, unit length, best the smooth ones.
         colors: sRGB from the field.
         mesh: what hides points from cameras.
-        views: pictures on white, with their cameras. What is white in them may be background, so it is never taken.
+        views: images on white, with their cameras. What is white in them may be background, so it is never taken.
 
     Raises:
         CameraError: the views have no cameras.
@@ -83,14 +83,14 @@ class _ViewMaps:
 
     Attributes:
         camera: the one that took it.
-        picture: (4, h, w) the view's colours; room to what isn't painted.
+        colors_and_room: (4, h, w) the view's colours; room to what isn't painted.
         outline_room: (1, finer h, finer w) room to the mesh's outlines.
         jump: steps of depth at distance 1 from which on something lies in front of something else.
-        margin: from outlines, where the weight is 0. Like all room in terms of the picture's height.
+        margin: from outlines, where the weight is 0. Like all room in terms of the image's height.
     """
 
     camera: Cameras
-    picture: Float[Tensor, "4 h w"]
+    colors_and_room: Float[Tensor, "4 h w"]
     outline_room: Float[Tensor, "1 h2 w2"]
     jump: float
     margin: float
@@ -100,11 +100,11 @@ def _view_maps(image: Float[Tensor, "3 h w"], depth: Float[Tensor, "h2 w2"], cam
     height, device = image.shape[-2], depth.device
     painted = (image.amin(0) <= _WHITE).numpy()
     jump = _STEEPEST / (float(camera.intrinsics[0, 1, 1]) * height * finer)
-    picture = np.concatenate([image.numpy(), _room(painted)[None]])
+    colors_and_room = np.concatenate([image.numpy(), _room(painted)[None]])
     outline_room = _room(~_outlines(depth.detach().cpu().numpy(), jump))[None]
     return _ViewMaps(
         camera,
-        torch.from_numpy(picture).float().to(device),
+        torch.from_numpy(colors_and_room).float().to(device),
         torch.from_numpy(outline_room).float().to(device),
         jump,
         _MARGIN_PX / height,
@@ -122,7 +122,7 @@ def _outlines(depth: NDArray[np.floating], jump: float) -> NDArray[np.bool_]:
 
 
 def _room(inside: NDArray[np.bool_]) -> NDArray[np.floating]:
-    """(h, w) how far the nearest pixel is that isn't inside, or beyond the picture; in terms of its height."""
+    """(h, w) how far the nearest pixel is that isn't inside, or beyond the image; in terms of its height."""
     from scipy.ndimage import distance_transform_edt
 
     distance: NDArray[np.floating] = np.asarray(distance_transform_edt(np.pad(inside, 1)))
@@ -134,8 +134,8 @@ class _Look:
     """What one view says of p points.
 
     Attributes:
-        uv: (p, 2) where they are in the picture; (0, 0) outside.
-        color: (p, 3) of the picture there.
+        uv: (p, 2) where they are in the image; (0, 0) outside.
+        color: (p, 3) of the image there.
         weight: (p,) as far as facing, room and visibility go.
     """
 
@@ -148,8 +148,8 @@ def _look(points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], maps: _Vi
     uv, depth = (tensor[0] for tensor in project(points, maps.camera))
     in_frame = (depth > 0) & ((uv > 0) & (uv < 1)).all(1)
     uv = uv.where(in_frame[:, None], 0)
-    color, picture_room = _read(maps.picture, uv).split([3, 1], dim=1)
-    room = torch.minimum(picture_room, _read(maps.outline_room, uv))[:, 0]
+    color, image_room = _read(maps.colors_and_room, uv).split([3, 1], dim=1)
+    room = torch.minimum(image_room, _read(maps.outline_room, uv))[:, 0]
     towards = normalize(maps.camera.camera_to_world[:, :3, 3] - points, dim=1)
     cosine = (towards * normals).sum(1)
     weight = _ramp((cosine - _LEAST_FACING) / (_FULL_FACING - _LEAST_FACING)) * _ramp((room - maps.margin) / _RAMP)
@@ -167,7 +167,7 @@ def _unhidden(starts: Float[Tensor, "q 3"], camera: Cameras, scene: RayScene) ->
 
 
 def _shift(look: _Look, colors: Float[Tensor, "p 3"]) -> Float[Tensor, "4 cells cells"]:
-    """Sums around every place of a picture: how far its colours are from the field's, times weight; and the weight."""
+    """Sums around every place of an image: how far its colours are from the field's, times weight; and the weight."""
     from scipy.ndimage import gaussian_filter
 
     column, row = (look.uv * _CELLS).long().clamp(max=_CELLS - 1).unbind(1)

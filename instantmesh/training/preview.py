@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from instantmesh.errors import EmptySurfaceError
-from instantmesh.files.pictures import tile
+from instantmesh.files.image_files import tile
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.render.preview import preview_sheet
 from instantmesh.systems.instantmesh import InstantMesh

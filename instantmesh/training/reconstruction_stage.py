@@ -11,7 +11,7 @@ from torch import Tensor
 
 from instantmesh.config import StrictModel
 from instantmesh.errors import ConfigError
-from instantmesh.files.pictures import tile
+from instantmesh.files.image_files import tile
 from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training.config import StageConfig
 from instantmesh.training.data import DataConfig, open_data

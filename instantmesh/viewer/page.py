@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from instantmesh import backends
 from instantmesh.errors import InputError, OutputError
 from instantmesh.files.atomic import write_bytes
-from instantmesh.files.pictures import to_pil
+from instantmesh.files.image_files import to_pil
 from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.render.raster import PLAIN_COLOR
 from instantmesh.structures import Mesh, Texture
@@ -54,7 +54,7 @@ def viewer_html(mesh: Mesh) -> str:
         "vertices": len(placed.vertices),
         "faces": len(faces),
         "data": _base64(zlib.compress(b"".join(part.tobytes() for part in parts), level=6)),
-        "texture": None if mesh.texture is None else _picture(mesh.texture),
+        "texture": None if mesh.texture is None else _image(mesh.texture),
     }
     page = files("instantmesh.viewer").joinpath("viewer.html").read_text(encoding="utf-8")
     return page.replace("$MODEL", json.dumps(model))
@@ -119,7 +119,7 @@ def _colors(mesh: Mesh) -> NDArray[np.uint8]:
     return (mesh.vertex_colors.detach().cpu().numpy().clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def _picture(texture: Texture) -> str:
+def _image(texture: Texture) -> str:
     """A data URL: PNG or, where it is smaller, JPEG with colours at full resolution: charts mustn't run together."""
     image, png, jpeg = to_pil(texture.image), io.BytesIO(), io.BytesIO()
     image.save(png, "PNG")

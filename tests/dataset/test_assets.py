@@ -11,7 +11,7 @@ from trimesh.visual import TextureVisuals
 from trimesh.visual.material import PBRMaterial
 
 from instantmesh.cameras import intrinsics_from_fov, look_at_origin, project, six_view_cameras, spherical_cameras
-from instantmesh.data.assets import TexturedAsset, load_asset
+from instantmesh.data.assets import AssetSurface, load_asset
 from instantmesh.data.engines import render_with_embree
 from instantmesh.data.nvdiffrast_engine import VisibilityRenderer
 from instantmesh.data.object_renderer import ObjectRenderer, Surface
@@ -42,7 +42,7 @@ def at(views: ObjectViews, camera: int, point: np.ndarray) -> tuple[torch.Tensor
     )
 
 
-def color_from(model: TexturedAsset, camera: Cameras) -> torch.Tensor:
+def color_from(model: AssetSurface, camera: Cameras) -> torch.Tensor:
     """The colour in the middle of the image."""
     return ObjectRenderer(model).views(camera, 32).images[0, :, 16, 16]
 

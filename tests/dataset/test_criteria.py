@@ -10,14 +10,14 @@ import trimesh
 from instantmesh.cameras import spherical_cameras
 from instantmesh.data.criteria import low_quality, several_objects, too_small, without_caption, without_texture
 from instantmesh.data.object_renderer import ObjectRenderer
-from instantmesh.files.model_files import ModelPart
+from instantmesh.files.asset_files import AssetPart
 
 WHITE = np.full((4, 4, 3), 255, np.uint8)
 
 
-def part(mesh: trimesh.Trimesh, texture: np.ndarray | None = None) -> ModelPart:
+def part(mesh: trimesh.Trimesh, texture: np.ndarray | None = None) -> AssetPart:
     uv = None if texture is None else np.zeros((len(mesh.vertices), 2))
-    return ModelPart(mesh.vertices, mesh.faces, uv, texture, None, None)
+    return AssetPart(mesh.vertices, mesh.faces, uv, texture, None, None)
 
 
 def box(size: float = 1.0, at: tuple[float, float, float] = (0, 0, 0)) -> trimesh.Trimesh:
@@ -98,7 +98,7 @@ def test_separate_objects_are_told_at_any_size_and_place():
 def test_thousands_of_pieces_are_grouped_quickly():
     rng = np.random.default_rng(0)
     corners = rng.uniform(-0.5, 0.5, (10_000, 1, 3)) + rng.normal(0, 0.02, (10_000, 3, 3))
-    leaves = ModelPart(corners.reshape(-1, 3), np.arange(30_000).reshape(-1, 3), None, None, None, None)
+    leaves = AssetPart(corners.reshape(-1, 3), np.arange(30_000).reshape(-1, 3), None, None, None, None)
     assert several_objects([leaves]) is None
     assert several_objects([leaves, part(box(at=(2, 0, 0)))]) == "2 separate objects"
 

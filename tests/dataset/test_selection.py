@@ -8,10 +8,10 @@ import pytest
 import trimesh
 from typer.testing import CliRunner
 
+from instantmesh.cli.data_commands import data
 from instantmesh.data.layout import write_object
 from instantmesh.data.selection import Candidate, Evidence, find_evidence, look_at, read_captions, read_metadata
 from instantmesh.data.stored_objects import ObjectFolder
-from instantmesh.data_cli import data
 from instantmesh.errors import InputError
 from tests.dataset.made_assets import textured_box
 from tests.dataset.made_views import made_views

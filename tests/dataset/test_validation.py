@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from instantmesh.cameras import look_at_origin
+from instantmesh.cli.data_commands import data
 from instantmesh.data import layout
 from instantmesh.data.assets import load_asset
 from instantmesh.data.consistency import likely_mistake, see_origin, share_contradicted, unproject
@@ -23,7 +24,6 @@ from instantmesh.data.rigs import diffusion_cameras
 from instantmesh.data.shards import pack
 from instantmesh.data.validation import Finding, check, check_object, check_views, open_for_checking
 from instantmesh.data.views import ObjectViews
-from instantmesh.data_cli import data
 from instantmesh.errors import InputError
 from instantmesh.structures import Cameras
 from tests.dataset.made_assets import textured_box

@@ -112,18 +112,18 @@ def test_masks_that_leave_nothing_are_refused():
         visual_hull(views, torch.ones(6, 1, SIZE_PX, SIZE_PX), resolution=1)
 
 
-def test_pictures_are_zero_outside_and_behind():
+def test_images_are_zero_outside_and_behind():
     camera = orbit_cameras(1, elevation_deg=0.0, radius=4.0)
-    points = torch.tensor([[0.0, 0, 0], [0.0, 3, 0], [5.0, 0, 0]])  # seen, beside the picture, behind the camera
+    points = torch.tensor([[0.0, 0, 0], [0.0, 3, 0], [5.0, 0, 0]])  # seen, beside the image, behind the camera
     assert look_up(torch.ones(1, 1, 8, 8), camera, points).flatten().tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("radius", [0.3, 0.9])
-def test_the_ball_is_as_large_as_the_ball_in_the_picture(radius: float):
+def test_the_ball_is_as_large_as_the_ball_in_the_image(radius: float):
     camera = orbit_cameras(1, elevation_deg=10.0, radius=4.0)
     mask = ball_masks(camera, radius, 256)[0]
-    picture = torch.where(mask > 0, torch.tensor([0.8, 0.4, 0.1]).view(3, 1, 1), torch.ones(3, 1, 1))
-    ball = silhouette_ball(picture, mask, camera)
+    image = torch.where(mask > 0, torch.tensor([0.8, 0.4, 0.1]).view(3, 1, 1), torch.ones(3, 1, 1))
+    ball = silhouette_ball(image, mask, camera)
     assert ball.vertices.norm(dim=-1).mean() == pytest.approx(radius, rel=0.01)
     assert ball.vertex_colors is not None
     torch.testing.assert_close(ball.vertex_colors, torch.tensor([0.8, 0.4, 0.1]).expand_as(ball.vertices))

@@ -7,7 +7,7 @@ from instantmesh.errors import InputError
 from instantmesh.evaluation.image_metrics import PSNR_CEILING_DB, psnr, ssim
 
 
-def pictures(seed: int, h: int = 40, w: int = 56) -> torch.Tensor:
+def noise_image(seed: int, h: int = 40, w: int = 56) -> torch.Tensor:
     coarse = torch.rand(2, 3, 5, 7, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(coarse, (h, w), mode="bicubic").clamp(0, 1)
 
@@ -18,7 +18,7 @@ def test_psnr_of_a_known_error():
     assert psnr(true + error, true).tolist() == pytest.approx([20, 40], abs=1e-3)
 
 
-def test_psnr_counts_every_pixel_of_a_picture_alone():
+def test_psnr_counts_every_pixel_of_a_image_alone():
     true = torch.zeros(2, 3, 4, 4)
     images = true.clone()
     images[1, 0, 0, 0] = 1  # one of 48 numbers
@@ -27,8 +27,8 @@ def test_psnr_counts_every_pixel_of_a_picture_alone():
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.5])
 def test_ssim_is_that_of_scikit_image(noise: float):
-    true = pictures(0)
-    images = (pictures(0) + noise * torch.randn(true.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
+    true = noise_image(0)
+    images = (noise_image(0) + noise * torch.randn(true.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
     expected = [
         structural_similarity(
             x.numpy().astype(float),
@@ -44,12 +44,12 @@ def test_ssim_is_that_of_scikit_image(noise: float):
     assert ssim(images, true).tolist() == pytest.approx(expected, abs=1e-6)
 
 
-def test_ssim_of_flat_pictures_is_the_luminance_term():
+def test_ssim_of_flat_images_is_the_luminance_term():
     x, y = torch.full((1, 3, 16, 16), 0.2), torch.full((1, 3, 16, 16), 0.6)
     assert float(ssim(x, y)) == pytest.approx((2 * 0.12 + 1e-4) / (0.04 + 0.36 + 1e-4), abs=1e-5)
 
 
-def test_pictures_that_cannot_be_compared_are_refused():
+def test_images_that_cannot_be_compared_are_refused():
     with pytest.raises(InputError, match="differ in shape"):
         psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 9))
     with pytest.raises(InputError, match="differ in shape"):

@@ -23,7 +23,7 @@ def test_held_out_views_are_no_inputs():
     assert float(cosine.max()) < 0.95  # more than 18 degrees away
 
 
-def test_true_views_are_pictures_on_white_with_masks():
+def test_true_views_are_images_on_white_with_masks():
     views, masks = true_views(sphere(0.5), six_view_cameras(), 32)
     assert views.images.shape == (6, 3, 32, 32)
     assert masks.shape == (6, 1, 32, 32)
@@ -47,7 +47,7 @@ def test_scores_follow_from_the_seed():
     assert first.psnr_db == other.psnr_db
 
 
-def test_pictures_are_compared_where_meshes_stand():
+def test_images_are_compared_where_meshes_stand():
     true = sphere(0.5)
     apart = evaluate_reconstruction(sphere(0.5, centre=(0.3, 0.0, 0.0)), true)
     assert apart.psnr_db < 20

@@ -35,7 +35,7 @@ def quality() -> ModuleType:
 
 
 class PerfectChain:
-    """Knows the object; what it makes from one picture is larger and elsewhere. Keeps what it was given."""
+    """Knows the object; what it makes from one image is larger and elsewhere. Keeps what it was given."""
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
@@ -67,9 +67,9 @@ def test_a_perfect_model_beats_the_baselines(quality: ModuleType):
     assert [(r.given, r.method) for r in records] == [
         ("six views", "reconstruction"),
         ("six views", "visual hull"),
-        ("one picture", "whole chain"),
-        ("one picture", "whole chain"),
-        ("one picture", "ball"),
+        ("one image", "whole chain"),
+        ("one image", "whole chain"),
+        ("one image", "ball"),
     ]
     assert len(meshes) == 5
     reconstruction, hull, whole, _, ball = (r.scores for r in records)
@@ -115,7 +115,7 @@ def test_the_whole_run(
     meshes.mkdir()
     sphere(0.5, subdivisions=2).save(meshes / "ball.ply")
     command = ["quality.py", "--model", "none", "--objects", "1", "--meshes", str(meshes), "--size-px", "24"]
-    command += ["--out", str(tmp_path / "out.json"), "--pictures", str(tmp_path / "sheets")]
+    command += ["--out", str(tmp_path / "out.json"), "--images", str(tmp_path / "sheets")]
     monkeypatch.setattr(sys, "argv", command)
     quality.main()
     printed = capsys.readouterr().out

@@ -26,14 +26,14 @@ def textured_letter() -> Mesh:
     places = np.empty((len(quads), 4, 2))
     for index, (axis, sign) in enumerate(_TILES.values()):
         x, y, z = np.moveaxis(relative[sides == 2 * axis + (sign < 0)], 2, 0)
-        # what is right and down in the picture for someone who looks at that side; the top is read from the front
+        # what is right and down in the image for someone who looks at that side; the top is read from the front
         right = {(0, 1): y, (0, -1): 1 - y, (1, 1): 1 - x, (1, -1): x, (2, 1): y, (2, -1): y}[axis, sign]
         down = 1 - z if axis < 2 else (x if sign > 0 else 1 - x)
         column, row = index % 3, index // 3
         tile = np.stack([(column + 0.02 + 0.96 * right) / 3, (row + 0.02 + 0.96 * down) / 2], axis=-1)
         places[sides == 2 * axis + (sign < 0)] = tile
     uv = places[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3, 2)
-    return Mesh(_tensor(vertices), _faces(quads), None, Texture(_picture(), _tensor(uv)))
+    return Mesh(_tensor(vertices), _faces(quads), None, Texture(_image(), _tensor(uv)))
 
 
 def colored_letter(subdivisions: int = 8) -> Mesh:
@@ -66,9 +66,9 @@ def _cubes(subdivisions: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vertices - (vertices.min(0) + vertices.max(0)) / 2, quads.reshape(-1, 4), np.concatenate(sides)
 
 
-def _picture() -> Tensor:
-    picture = Image.new("RGB", (SIZE_PX, SIZE_PX))
-    draw = ImageDraw.Draw(picture)
+def _image() -> Tensor:
+    image = Image.new("RGB", (SIZE_PX, SIZE_PX))
+    draw = ImageDraw.Draw(image)
     tile_width, tile_height = SIZE_PX / 3, SIZE_PX / 2
     shades = ["#f0d0c0", "#c0e8d0", "#c8d0f0", "#f0e8b0", "#e0c0e8", "#b8b8b8"]
     for index, (name, shade) in enumerate(zip(_TILES, shades, strict=True)):
@@ -76,7 +76,7 @@ def _picture() -> Tensor:
         draw.rectangle((left, top, left + tile_width, top + tile_height), fill=shade)
         for line in range(3):
             draw.text((left + 7, top + 6 + line * 50), name, "#203040", ImageFont.load_default(17))
-    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
+    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float() / 255
 
 
 def _faces(quads: np.ndarray) -> Tensor:

@@ -18,7 +18,7 @@ from .small import asymmetric_mesh
 
 
 def read_glb(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray], list[bytes]]:
-    """A GLB's document, its primitive's arrays by name, and its pictures, from the glTF 2.0 specification."""
+    """A GLB's document, its primitive's arrays by name, and its images, from the glTF 2.0 specification."""
     magic, version, length = struct.unpack_from("<4sII", data)
     assert (magic, version, length) == (b"glTF", 2, len(data))
     json_length, json_type = struct.unpack_from("<I4s", data, 12)
@@ -75,7 +75,7 @@ def test_geometry_in_its_frame_and_linear_colours(tmp_path):
 def test_the_texture_is_inside_as_it_is_and_vertices_are_split_at_seams_only(tmp_path):
     mesh = textured_letter()
     assert mesh.texture is not None
-    document, arrays, (picture,) = read_glb(mesh.save(tmp_path / "a.glb", scale=None, origin=None).read_bytes())
+    document, arrays, (png,) = read_glb(mesh.save(tmp_path / "a.glb", scale=None, origin=None).read_bytes())
     assert set(arrays) == {"POSITION", "NORMAL", "TEXCOORD_0", "indices"}
     faces = arrays["indices"].reshape(-1, 3)
     np.testing.assert_array_equal(arrays["POSITION"][faces], mesh.vertices[mesh.faces][..., [1, 2, 0]])
@@ -84,7 +84,7 @@ def test_the_texture_is_inside_as_it_is_and_vertices_are_split_at_seams_only(tmp
     assert len(arrays["POSITION"]) == len(pairs) > len(mesh.vertices)
     # copies of a vertex share one normal, so that the seam doesn't show
     np.testing.assert_allclose(arrays["NORMAL"][faces], mesh.vertex_normals()[mesh.faces][..., [1, 2, 0]], atol=1e-6)
-    with Image.open(io.BytesIO(picture)) as image:
+    with Image.open(io.BytesIO(png)) as image:
         assert image.format == "PNG"
         expected = (mesh.texture.image * 255).round().permute(1, 2, 0)
         np.testing.assert_array_equal(np.asarray(image), expected)
@@ -126,9 +126,9 @@ def test_a_seam_counts_for_the_width_of_indices(tmp_path):
 
 
 def test_a_mesh_without_colours(tmp_path):
-    document, arrays, pictures = read_glb(asymmetric_mesh(colored=False).save(tmp_path / "a.glb").read_bytes())
+    document, arrays, images = read_glb(asymmetric_mesh(colored=False).save(tmp_path / "a.glb").read_bytes())
     assert set(arrays) == {"POSITION", "NORMAL", "indices"}
-    assert pictures == []
+    assert images == []
     assert "textures" not in document
 
 

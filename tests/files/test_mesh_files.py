@@ -10,8 +10,8 @@ from PIL import Image
 
 from instantmesh import backends
 from instantmesh.errors import InputError, OutputError
+from instantmesh.files.asset_files import read_asset
 from instantmesh.files.mesh_files import written_files
-from instantmesh.files.model_files import read_model
 from instantmesh.structures import Mesh
 
 from .lettered import SIZE_PX, colored_letter, textured_letter
@@ -42,7 +42,7 @@ def test_colours_of_the_other_formats_stay_srgb(tmp_path: Path, ending: str):
 @pytest.mark.parametrize("textured", [True, False])
 def test_what_is_written_is_read_back(tmp_path: Path, ending: str, textured: bool):
     mesh = textured_letter() if textured else colored_letter(2)
-    (part,) = read_model(mesh.save(tmp_path / f"my letter{ending}", **WORLD))
+    (part,) = read_asset(mesh.save(tmp_path / f"my letter{ending}", **WORLD))
     corners = part.vertices[part.faces]
     np.testing.assert_allclose(corners, mesh.vertices[mesh.faces], atol=1e-6)
     if ending == ".stl":
@@ -64,14 +64,14 @@ def test_what_is_written_is_read_back(tmp_path: Path, ending: str, textured: boo
 def test_a_texture_becomes_vertex_colours_in_ply(tmp_path: Path):
     mesh = textured_letter()
     assert mesh.texture is not None
-    (part,) = read_model(mesh.save(tmp_path / "a.ply", **WORLD))
+    (part,) = read_asset(mesh.save(tmp_path / "a.ply", **WORLD))
     assert part.colors is not None
     assert len(part.vertices) == len(mesh.vertices)
-    picture = Image.fromarray((mesh.texture.image * 255).round().byte().permute(1, 2, 0).numpy())
+    image = Image.fromarray((mesh.texture.image * 255).round().byte().permute(1, 2, 0).numpy())
     for vertex in range(0, len(mesh.vertices), 7):
-        at = mesh.texture.uv[mesh.faces == vertex] * SIZE_PX - 0.5  # in pixels, here far from the picture's border
+        at = mesh.texture.uv[mesh.faces == vertex] * SIZE_PX - 0.5  # in pixels, here far from the image's border
         colors = [
-            np.asarray(picture.transform((1, 1), Image.Transform.AFFINE, (1, 0, x, 0, 1, y), Image.Resampling.BILINEAR))
+            np.asarray(image.transform((1, 1), Image.Transform.AFFINE, (1, 0, x, 0, 1, y), Image.Resampling.BILINEAR))
             for x, y in at.tolist()
         ]
         expected = np.mean(np.array(colors, float), axis=0).ravel() / 255

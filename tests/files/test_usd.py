@@ -10,7 +10,7 @@ import pytest
 
 from instantmesh import cli
 from instantmesh.errors import InputError, MissingBackendError
-from instantmesh.files.model_files import read_model
+from instantmesh.files.asset_files import read_asset
 from instantmesh.structures import Mesh
 
 from .lettered import colored_letter, textured_letter
@@ -60,7 +60,7 @@ def test_usd_of_others(pxr: Any, tmp_path: Path):
     primvar.Set([(1, 0, 0), (0, 0.2140, 1)])
     stage.GetRootLayer().Save()
     pxr.UsdUtils.CreateNewUsdzPackage(str(tmp_path / "a.usdc"), str(tmp_path / "a.usdz"))
-    (part,) = read_model(tmp_path / "a.usdz")
+    (part,) = read_asset(tmp_path / "a.usdz")
     # Blender's and USD's z-up has the front at -y: x right, z up; so the world's y is USD's x, its x USD's -y
     assert part.colors is not None
     corners = part.vertices[part.faces]
@@ -76,7 +76,7 @@ def test_usd_of_others(pxr: Any, tmp_path: Path):
 def test_a_damaged_file(tmp_path: Path):
     (tmp_path / "a.usdz").write_bytes(b"no zip")
     with pytest.raises(InputError, match="can't be read as USD"):
-        read_model(tmp_path / "a.usdz")
+        read_asset(tmp_path / "a.usdz")
 
 
 @pytest.mark.usefixtures("pxr")
@@ -85,7 +85,7 @@ def test_a_missing_texture_is_named(tmp_path: Path):
     with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "b.usdz", "w") as part:
         part.writestr("mesh.usdc", whole.read("mesh.usdc"))
     with pytest.raises(InputError, match=r"b\.usdz.*texture\.png is missing"):
-        read_model(tmp_path / "b.usdz")
+        read_asset(tmp_path / "b.usdz")
 
 
 def test_without_usd_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

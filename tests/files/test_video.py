@@ -16,17 +16,17 @@ av = backends.load("av")
 
 def frame(index: int) -> np.ndarray:
     """A bar that moves to the right on a coloured ground."""
-    picture = np.full((48, 64, 3), (90, 140, 60), np.uint8)
-    picture[:, 8 * index : 8 * index + 8] = (200, 60, 40)
-    return picture
+    image = np.full((48, 64, 3), (90, 140, 60), np.uint8)
+    image[:, 8 * index : 8 * index + 8] = (200, 60, 40)
+    return image
 
 
 def frames_of(path: Path) -> list[np.ndarray]:
     if path.suffix == ".gif":
         with Image.open(path) as film:
-            return [np.asarray(picture.convert("RGB")) for picture in ImageSequence.Iterator(film)]
+            return [np.asarray(image.convert("RGB")) for image in ImageSequence.Iterator(film)]
     with av.open(str(path)) as film:
-        return [picture.to_ndarray(format="rgb24") for picture in film.decode(video=0)]
+        return [image.to_ndarray(format="rgb24") for image in film.decode(video=0)]
 
 
 @pytest.mark.parametrize("ending", ["mp4", "webm", "gif"])
@@ -36,10 +36,10 @@ def test_frames_come_back_in_order_with_their_colours(ending, tmp_path):
     assert told == [(index + 1, COUNT) for index in range(COUNT)]
     found = frames_of(path)
     assert len(found) == COUNT
-    for index, picture in enumerate(found):
-        flat = np.abs(picture.astype(int) - frame(index))[:, 8 * index + 3 : 8 * index + 5]
+    for index, image in enumerate(found):
+        flat = np.abs(image.astype(int) - frame(index))[:, 8 * index + 3 : 8 * index + 5]
         assert flat.max() <= 6
-        assert np.abs(picture[:, 58 if index < 6 else 2].astype(int) - (90, 140, 60)).max() <= 6
+        assert np.abs(image[:, 58 if index < 6 else 2].astype(int) - (90, 140, 60)).max() <= 6
 
 
 @pytest.mark.parametrize("ending", ["mp4", "webm"])
@@ -60,7 +60,7 @@ def test_players_are_told_what_the_numbers_mean(ending, tmp_path):
 def test_gifs_loop_and_last_as_long_as_they_should(fps, tmp_path):
     with Image.open(write_video(tmp_path / "film.gif", frame, COUNT, fps)) as film:
         assert film.info["loop"] == 0
-        lengths_ms = [picture.info["duration"] for picture in ImageSequence.Iterator(film)]
+        lengths_ms = [image.info["duration"] for image in ImageSequence.Iterator(film)]
     assert len(lengths_ms) == COUNT
     assert sum(lengths_ms) == pytest.approx(1000 * COUNT / fps, abs=10)
     assert min(lengths_ms) >= 20

@@ -1,4 +1,4 @@
-"""Training pictures with visibility from nvdiffrast: those of Embree."""
+"""Training images with visibility from nvdiffrast: those of Embree."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 
-def test_pictures_agree_with_embree_s(tmp_path: Path) -> None:
+def test_images_agree_with_embree_s(tmp_path: Path) -> None:
     trimesh.creation.torus(0.6, 0.25).export(tmp_path / "torus.glb")
     model, cameras = load_asset(tmp_path / "torus.glb"), random_cameras(4, np.random.default_rng(0))
     expected, views = (render(model, cameras, 128) for render in (render_with_embree, render_with_nvdiffrast))

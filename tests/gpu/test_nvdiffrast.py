@@ -1,4 +1,4 @@
-"""nvdiffrast against Embree: the same faces, the same pictures, the same gradients."""
+"""nvdiffrast against Embree: the same faces, the same images, the same gradients."""
 
 import pytest
 import torch
@@ -37,17 +37,17 @@ def test_visibility_agrees(height: int, width: int) -> None:
     assert float(((faces[0] < 0) == (faces[1] < 0)).float().mean()) > 0.9995
 
 
-def test_pictures_and_gradients_agree_with_the_cpu() -> None:
+def test_images_and_gradients_agree_with_the_cpu() -> None:
     """With nvdiffrast, or with Embree's visibility for tensors on CUDA."""
     mesh, cameras = _mesh(), six_view_cameras()
-    pictures, gradients = [], []
+    images, gradients = [], []
     for device in ("cpu", "cuda"):
         vertices = mesh.vertices.to(device).requires_grad_()
         seen = render_mesh(Mesh(vertices, mesh.faces.to(device), mesh.to(device).vertex_colors), cameras, 64)
         weight = torch.linspace(0, 1, 64, device=device)
         ((seen.color + seen.mask) * weight).sum().backward()
         assert vertices.grad is not None
-        pictures.append(torch.cat([seen.color, seen.mask, seen.normal], 1).detach().cpu())
+        images.append(torch.cat([seen.color, seen.mask, seen.normal], 1).detach().cpu())
         gradients.append(vertices.grad.cpu())
-    assert float((pictures[0] - pictures[1]).abs().mean()) < 1e-4
+    assert float((images[0] - images[1]).abs().mean()) < 1e-4
     assert float((gradients[0] - gradients[1]).norm() / gradients[0].norm()) < 0.02

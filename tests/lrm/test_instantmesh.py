@@ -90,7 +90,7 @@ def test_views_are_a_set_and_any_number_works():
         assert model(images[:, :1], cameras[:, :1]).shape == planes.shape
 
 
-def test_pictures_that_do_not_divide_into_patches_are_refused():
+def test_images_that_do_not_divide_into_patches_are_refused():
     with pytest.raises(InputError, match="patches of 8"):
         InstantMesh(SMALL).encoder(torch.rand(1, 1, 3, 30, 32), torch.randn(1, 1, 16))
 

@@ -67,8 +67,8 @@ def test_the_mesh_is_the_same_to_a_hundredth():
     lowered = Pipeline.from_pretrained("tiny", "cpu", "bfloat16", multiview=False)
     assert plain.reconstructor.dtype == torch.float32
     assert lowered.reconstructor.dtype == torch.bfloat16
-    pictures = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED))).views(six_view_cameras(), 96)
-    views = Views(pictures.images.clamp(0, 1), six_view_cameras())
+    images = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED))).views(six_view_cameras(), 96)
+    views = Views(images.images.clamp(0, 1), six_view_cameras())
     expected, ours = plain.reconstructor(views), lowered.reconstructor(views)
     assert ours.vertices.dtype == torch.float32
     apart = NearestSurface(Triangles.of(expected))(Triangles.of(ours).vertices).distances

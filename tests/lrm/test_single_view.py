@@ -69,7 +69,7 @@ def test_official_names_round_trip(model):
 
 
 def test_the_world_sees_openlrms_field_turned_by_a_quarter():
-    """In its own frame the picture looks from -y; in the world from +x."""
+    """In its own frame the image looks from -y; in the world from +x."""
     model = small_openlrm()
     planes = torch.randn(3, 5, 8, 8)
     points = torch.rand(60, 3) * 2 - 1
@@ -104,34 +104,34 @@ def test_density_on_the_grid_is_density_at_points(model):
     torch.testing.assert_close(field.density_on_grid(axis, axis, axis).flatten(), density[:, 0], atol=1e-4, rtol=1e-4)
 
 
-def test_pictures_are_resampled_as_the_systems_do():
-    picture = torch.rand(1, 3, 48, 40)
+def test_images_are_resampled_as_the_systems_do():
+    image = torch.rand(1, 3, 48, 40)
     size = (32, 32)
-    bilinear = torch.nn.functional.interpolate(picture, size, mode="bilinear", antialias=True)
-    assert torch.equal(small_triposr().resize(picture), bilinear)
-    bicubic = torch.nn.functional.interpolate(picture, size, mode="bicubic", align_corners=True).clamp(0, 1)
-    assert torch.equal(small_openlrm().resize(picture), bicubic)
+    bilinear = torch.nn.functional.interpolate(image, size, mode="bilinear", antialias=True)
+    assert torch.equal(small_triposr().resize(image), bilinear)
+    bicubic = torch.nn.functional.interpolate(image, size, mode="bicubic", align_corners=True).clamp(0, 1)
+    assert torch.equal(small_openlrm().resize(image), bicubic)
 
 
 def test_what_single_view_systems_refuse():
-    picture, camera = torch.rand(1, 3, 32, 32), spherical_cameras([0.0], [0.0], 2.0, 60.0)
+    image, camera = torch.rand(1, 3, 32, 32), spherical_cameras([0.0], [0.0], 2.0, 60.0)
     with pytest.raises(InputError, match="TripoSR reconstructs from one view, got 2"):
-        Reconstructor(small_triposr()).encode(Views(picture.expand(2, -1, -1, -1)))
+        Reconstructor(small_triposr()).encode(Views(image.expand(2, -1, -1, -1)))
     with pytest.raises(CameraError, match="TripoSR uses no camera"):
-        Reconstructor(small_triposr()).encode(Views(picture, camera))
+        Reconstructor(small_triposr()).encode(Views(image, camera))
     with pytest.raises(InputError, match="OpenLRM reconstructs from one view, got 2"):
-        Reconstructor(small_openlrm()).encode(Views(picture.expand(2, -1, -1, -1)))
-    assert Reconstructor(small_openlrm()).encode(Views(picture, camera)) is not None
+        Reconstructor(small_openlrm()).encode(Views(image.expand(2, -1, -1, -1)))
+    assert Reconstructor(small_openlrm()).encode(Views(image, camera)) is not None
 
 
 def test_registers_take_part_and_are_not_returned():
     model = small_openlrm()
-    picture = torch.rand(1, 1, 3, 32, 40)
-    tokens = model.encoder(picture)
+    image = torch.rand(1, 1, 3, 32, 40)
+    tokens = model.encoder(image)
     assert tokens.shape == (1, 1 + 4 * 5, 16)
     assert model.encoder.register_tokens is not None
     model.encoder.register_tokens.data += 1
-    assert not torch.allclose(model.encoder(picture), tokens)
+    assert not torch.allclose(model.encoder(image), tokens)
 
 
 def summing_head(channels: int) -> torch.nn.Sequential:

@@ -26,8 +26,8 @@ def color_at(mesh: Mesh, face: int, weights: tuple[float, float, float]) -> np.n
     return sample_texture(mesh.texture.image, uv)[0].numpy()
 
 
-def picture(*rows: list[tuple[int, int, int]], cell_px: int = 8) -> Image.Image:
-    """A picture of flat cells."""
+def colored_cells(*rows: list[tuple[int, int, int]], cell_px: int = 8) -> Image.Image:
+    """An image of flat cells."""
     return Image.fromarray(np.array(rows, np.uint8).repeat(cell_px, 0).repeat(cell_px, 1))
 
 
@@ -65,9 +65,9 @@ def test_a_file_without_colours_has_none(tmp_path):
     assert found.vertex_colors is None
 
 
-def test_several_textures_and_a_plain_part_share_one_picture(tmp_path):
-    red_green = picture([(250, 10, 10), (10, 250, 10)])
-    blue = picture([(10, 10, 250)], cell_px=24)
+def test_several_textures_and_a_plain_part_share_one_image(tmp_path):
+    red_green = colored_cells([(250, 10, 10), (10, 250, 10)])
+    blue = colored_cells([(10, 10, 250)], cell_px=24)
     plain = square(2, None, baseColorFactor=[0.25, 0.5, 0.75, 1.0])
     scene = trimesh.Scene([square(0, red_green), square(1, blue), plain])
     scene.export(tmp_path / "m.glb")
@@ -88,14 +88,14 @@ def test_several_textures_and_a_plain_part_share_one_picture(tmp_path):
 
 
 def test_colours_multiply_a_texture_in_linear_light(tmp_path):
-    square(0, picture([(200, 100, 50)]), baseColorFactor=[0.5, 1.0, 1.0, 1.0]).export(tmp_path / "m.glb")
+    square(0, colored_cells([(200, 100, 50)]), baseColorFactor=[0.5, 1.0, 1.0, 1.0]).export(tmp_path / "m.glb")
     found = read_mesh(tmp_path / "m.glb")
     expected = linear_to_srgb(srgb_to_linear(np.array([200, 100, 50]) / 255) * [0.5, 1, 1])
     np.testing.assert_allclose(color_at(found, 0, (0.4, 0.3, 0.3)), expected, atol=3 / 255)
 
 
 def test_repeated_textures_are_taken_from_the_first(tmp_path):
-    image = picture([(250, 10, 10), (10, 250, 10)], [(10, 10, 250), (250, 250, 10)])
+    image = colored_cells([(250, 10, 10), (10, 250, 10)], [(10, 10, 250), (250, 250, 10)])
     plain, shifted = square(0, image, CORNERS * 0.9 + 0.05), square(0, image, CORNERS * 0.9 + 0.05 + [3, -2])
     for name, mesh in (("plain.glb", plain), ("shifted.glb", shifted)):
         mesh.export(tmp_path / name)
@@ -107,7 +107,7 @@ def test_repeated_textures_are_taken_from_the_first(tmp_path):
 
 def test_many_large_textures_are_shrunk(tmp_path, monkeypatch):
     monkeypatch.setattr("instantmesh.mesh.reading._LARGEST_PX", 64)
-    squares = [square(k, picture([(40 * k, 200, 20)], cell_px=60)) for k in range(4)]
+    squares = [square(k, colored_cells([(40 * k, 200, 20)], cell_px=60)) for k in range(4)]
     trimesh.Scene(squares).export(tmp_path / "m.glb")
     found = read_mesh(tmp_path / "m.glb")
     assert found.texture is not None

@@ -143,11 +143,11 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     path = cube().save(tmp_path / "cube.glb")
     assert "watertight          yes" in run(monkeypatch, capsys, "inspect", path)
     assert json.loads(run(monkeypatch, capsys, "inspect", path, "--json"))["faces"] == 12
-    picture = tmp_path / "cube.png"
-    run(monkeypatch, capsys, "inspect", path, "--picture", picture)
-    with PIL.Image.open(picture) as sheet:
+    image = tmp_path / "cube.png"
+    run(monkeypatch, capsys, "inspect", path, "--image", image)
+    with PIL.Image.open(image) as sheet:
         assert sheet.size == (4 * 384, 2 * 384)
-    assert "exists" in run(monkeypatch, capsys, "inspect", path, "--picture", picture, code=2)
+    assert "exists" in run(monkeypatch, capsys, "inspect", path, "--image", image, code=2)
     assert "no mesh file" in run(monkeypatch, capsys, "inspect", tmp_path / "nothing.glb", code=2)
 
 

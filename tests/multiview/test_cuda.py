@@ -1,4 +1,4 @@
-"""The multiview stage on a GPU: the same draws from a CPU generator, nearly the same pictures, in every precision."""
+"""The multiview stage on a GPU: the same draws from a CPU generator, nearly the same images, in every precision."""
 
 import pytest
 import torch

@@ -6,7 +6,7 @@ from PIL import Image
 
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import InputError
-from instantmesh.files.pictures import to_pil, untile
+from instantmesh.files.image_files import to_pil, untile
 from instantmesh.multiview.generator import MultiviewGenerator
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.multiview.zero123plus_generator import Zero123PlusGenerator
@@ -23,14 +23,14 @@ def seeded(seed: int) -> torch.Generator:
 
 def test_six_views_with_the_six_cameras_row_by_row(pipeline: Zero123PlusPipeline):
     stage: MultiviewGenerator = Zero123PlusGenerator(pipeline)
-    picture, calls = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)), []
+    photo, calls = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)), []
     (views,) = stage.generate(
-        [picture],
+        [photo],
         steps=3,
         generators=[torch.Generator().manual_seed(5)],
         callback=lambda done, steps: calls.append((done, steps)),
     )
-    image: Image.Image = to_pil(picture)
+    image: Image.Image = to_pil(photo)
     sheets = pipeline(image, 3, generator=torch.Generator().manual_seed(5), output_type="pt").images
     assert torch.equal(views.images, untile(sheets[0], 3, 2))
     assert views.images.shape == (6, 3, 16, 16)
@@ -38,10 +38,10 @@ def test_six_views_with_the_six_cameras_row_by_row(pipeline: Zero123PlusPipeline
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
-@pytest.mark.parametrize("picture", [torch.rand(3, 4, 4) + 1, torch.full((3, 4, 4), torch.nan)])
-def test_photos_out_of_range_are_refused(pipeline: Zero123PlusPipeline, picture: torch.Tensor):
+@pytest.mark.parametrize("photo", [torch.rand(3, 4, 4) + 1, torch.full((3, 4, 4), torch.nan)])
+def test_photos_out_of_range_are_refused(pipeline: Zero123PlusPipeline, photo: torch.Tensor):
     with pytest.raises(InputError):
-        Zero123PlusGenerator(pipeline).generate([picture])
+        Zero123PlusGenerator(pipeline).generate([photo])
 
 
 def test_a_batch_gives_each_photo_the_views_it_gets_alone_with_its_generator(pipeline: Zero123PlusPipeline):

@@ -86,7 +86,7 @@ def test_attention_equals_a_plain_twin_with_gradients(pipeline: Zero123PlusPipel
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
-def test_gradients_reach_the_reference_and_pictures_of_a_batch_stay_apart(pipeline: Zero123PlusPipeline):
+def test_gradients_reach_the_reference_and_images_of_a_batch_stay_apart(pipeline: Zero123PlusPipeline):
     generator = torch.Generator().manual_seed(1)
     sample, text = torch.randn(2, 4, 12, 8, generator=generator), torch.randn(2, 77, 32, generator=generator)
     condition = torch.randn(2, 4, 8, 8, generator=generator, requires_grad=True)

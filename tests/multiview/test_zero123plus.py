@@ -43,15 +43,15 @@ def paint(
 
 @torch.no_grad()
 def test_encodings_meet_the_reference(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
-    picture = on_white(photo(golden))
+    shown = on_white(photo(golden))
     for name in ("clip", "vae"):
         processor = getattr(pipeline, f"feature_extractor_{name}")
-        pixels = processor(picture, return_tensors="pt").pixel_values
+        pixels = processor(shown, return_tensors="pt").pixel_values
         torch.testing.assert_close(pixels, golden[f"pipe.pixel_values_{name}"], atol=1e-5, rtol=0)
-    prompt = pipeline.encode_prompt([picture])
+    prompt = pipeline.encode_prompt([shown])
     ramping = golden["pipe.ramping_coefficients"][:, None]
     torch.testing.assert_close(prompt[1] - prompt[0], golden["pipe.image_embeds"] * ramping, atol=1e-4, rtol=0)
-    condition = pipeline.encode_condition([picture], FixedNoise(golden))
+    condition = pipeline.encode_condition([shown], FixedNoise(golden))
     expected = torch.cat([golden["pipe.negative_cond_lat"], golden["pipe.cond_lat"]])
     torch.testing.assert_close(condition, expected, atol=1e-4, rtol=0)
 
@@ -78,10 +78,10 @@ def test_a_whole_sample_meets_the_reference(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(zero123plus, "NoiseSource", lambda generators: FixedNoise(golden))
-    # the reference's two text embeddings are random numbers, before the picture's embedding is added
-    pictured = golden["pipe.image_embeds"] * golden["pipe.ramping_coefficients"][:, None]
-    prompt = torch.cat([golden["pipe.negative_prompt_embeds"], golden["pipe.prompt_embeds"] + pictured])
-    monkeypatch.setattr(pipeline, "encode_prompt", lambda pictures: prompt)
+    # the reference's two text embeddings are random numbers, before the image's embedding is added
+    image_prompt = golden["pipe.image_embeds"] * golden["pipe.ramping_coefficients"][:, None]
+    prompt = torch.cat([golden["pipe.negative_prompt_embeds"], golden["pipe.prompt_embeds"] + image_prompt])
+    monkeypatch.setattr(pipeline, "encode_prompt", lambda photos: prompt)
     monkeypatch.setattr(  # no ancestral noise
         scheduling_euler_ancestral_discrete, "randn_tensor", lambda shape, **_: torch.zeros(shape)
     )

@@ -114,9 +114,9 @@ def openlrm_folder(golden_folder, tmp_path, monkeypatch):
 def test_triposrs_files_give_the_released_numbers(triposr_folder, golden_folder):
     expected = load_file(golden_folder / "triposr_tiny.expected.safetensors")
     model = load(triposr_folder)
-    picture = expected["image"].permute(2, 0, 1)[None].float() / 255
+    image = expected["image"].permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
-        torch.testing.assert_close(model(model.resize(picture)[None], None), expected["scene_codes"], atol=1e-4, rtol=0)
+        torch.testing.assert_close(model(model.resize(image)[None], None), expected["scene_codes"], atol=1e-4, rtol=0)
 
 
 def test_openlrms_files_give_the_released_numbers(openlrm_folder, golden_folder):

@@ -46,8 +46,8 @@ def photo() -> Image.Image:
 @pytest.fixture(scope="module")
 def truth() -> tuple[Views, torch.Tensor]:
     renderer = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6)))
-    pictures = renderer.views(six_view_cameras(), 96)
-    return Views(pictures.images.clamp(0, 1), six_view_cameras()), pictures.mask
+    images = renderer.views(six_view_cameras(), 96)
+    return Views(images.images.clamp(0, 1), six_view_cameras()), images.mask
 
 
 def test_six_true_views_give_the_object(pipeline, truth):
@@ -68,8 +68,8 @@ def test_any_number_of_views_and_poses(pipeline, truth):
     views, _ = truth
     assert len(pipeline.reconstruct(views[[0, 2, 4, 5]]).faces) > 100
     other = spherical_cameras([0.0, 75.0, 190.0], [5.0, 40.0, 0.0], radius=3.5, fov_deg=40.0)
-    pictures = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).views(other, 50).images
-    assert len(pipeline.reconstruct(Views(pictures.clamp(0, 1), other)).faces) > 100
+    images = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).views(other, 50).images
+    assert len(pipeline.reconstruct(Views(images.clamp(0, 1), other)).faces) > 100
 
 
 def test_photo_to_mesh_and_seeds(pipeline, photo):
@@ -112,10 +112,10 @@ def test_results_are_saved(pipeline, photo, tmp_path):
     for name in ("m.glb", "m.obj", "m.ply", "m.stl"):
         loaded = trimesh.load_mesh(result.mesh.save(tmp_path / name))
         assert len(loaded.faces) == len(result.mesh.faces)
-    with Image.open(result.views.save(tmp_path / "views.png")) as picture:
-        assert picture.size == (128, 192)
-    with Image.open(result.save_preview(tmp_path / "preview.png")) as picture:
-        assert picture.size == (1024, 512)
+    with Image.open(result.views.save(tmp_path / "views.png")) as image:
+        assert image.size == (128, 192)
+    with Image.open(result.save_preview(tmp_path / "preview.png")) as image:
+        assert image.size == (1024, 512)
 
 
 def test_bad_photos(pipeline):

@@ -23,7 +23,7 @@ def views_of(mesh: Mesh, size_px: int = 64) -> Views:
     return true_views(mesh, CAMERAS, size_px)[0]
 
 
-def test_a_mesh_agrees_with_its_own_pictures():
+def test_a_mesh_agrees_with_its_own_images():
     found = view_agreement(ball(), views_of(ball()))
     assert found.warnings == ()
     assert found.azimuth_deg == SIX_VIEW_AZIMUTHS_DEG
@@ -64,10 +64,10 @@ def test_views_with_other_colours_are_named():
 
 
 def test_enclosed_white_belongs_to_the_object():
-    picture = torch.ones(1, 3, 20, 20)
-    picture[..., 4:16, 4:16] = 0.2
-    picture[..., 8:12, 8:12] = 1  # an eye
-    assert int(silhouettes(picture).sum()) == 144
+    image = torch.ones(1, 3, 20, 20)
+    image[..., 4:16, 4:16] = 0.2
+    image[..., 8:12, 8:12] = 1  # an eye
+    assert int(silhouettes(image).sum()) == 144
     assert not bool(silhouettes(torch.full((1, 3, 8, 8), 0.97)).any())
 
 

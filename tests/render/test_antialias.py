@@ -36,7 +36,7 @@ def _shape(kind: str) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _plate(top_left: tuple[float, float], bottom_right: tuple[float, float], x: float = 0.0) -> Mesh:
-    """A rectangle facing the camera at azimuth 0, elevation 0, given in pixels (column, row) of its picture."""
+    """A rectangle facing the camera at azimuth 0, elevation 0, given in pixels (column, row) of its image."""
     per_px = (DISTANCE - x) * 2 * math.tan(math.radians(15)) / SIZE_PX
     (left, top), (right, bottom) = (
         ((c + 0.5 - SIZE_PX / 2) * per_px, (SIZE_PX / 2 - r - 0.5) * per_px) for c, r in (top_left, bottom_right)
@@ -51,26 +51,26 @@ def _plate(top_left: tuple[float, float], bottom_right: tuple[float, float], x: 
 def test_straight_edges_cover_exactly_their_share(share: float) -> None:
     """An upright or level edge covers pixels by the area on its one side."""
     plate = _plate((9 + share, 11 + share), (29 + share, 27 + share))
-    pictures = render_mesh(plate, _camera(0.0, 0.0), SIZE_PX)
+    images = render_mesh(plate, _camera(0.0, 0.0), SIZE_PX)
     # Pixel j reaches from j - 1/2 to j + 1/2.
     covered = torch.zeros(2, SIZE_PX, dtype=torch.float64)
     for line, (low, high) in enumerate([(9 + share, 29 + share), (11 + share, 27 + share)]):
         positions = torch.arange(SIZE_PX, dtype=torch.float64)
         covered[line] = ((positions + 0.5).clamp(max=high) - (positions - 0.5).clamp(min=low)).clamp(0, 1)
-    torch.testing.assert_close(pictures.mask[0, 0, 20], covered[0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(pictures.mask[0, 0, :, 20], covered[1], atol=1e-5, rtol=0)
-    torch.testing.assert_close(pictures.color[:, :1], 1 - 0.75 * pictures.mask)
-    torch.testing.assert_close(pictures.normal[:, 0:1], pictures.mask)
+    torch.testing.assert_close(images.mask[0, 0, 20], covered[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(images.mask[0, 0, :, 20], covered[1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(images.color[:, :1], 1 - 0.75 * images.mask)
+    torch.testing.assert_close(images.normal[:, 0:1], images.mask)
 
 
-def _picture(vertices: Tensor, faces: Tensor, colors: Tensor, size_px: int = SIZE_PX) -> Tensor:
-    pictures = render_mesh(Mesh(vertices, faces, colors), _camera(), size_px)
-    return torch.cat([pictures.color, pictures.mask, pictures.normal], dim=1)
+def _image(vertices: Tensor, faces: Tensor, colors: Tensor, size_px: int = SIZE_PX) -> Tensor:
+    images = render_mesh(Mesh(vertices, faces, colors), _camera(), size_px)
+    return torch.cat([images.color, images.mask, images.normal], dim=1)
 
 
 @pytest.mark.parametrize("kind", ["box", "ball", "fine"])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_gradients_are_the_pictures_own(kind: str, seed: int) -> None:
+def test_gradients_are_the_images_own(kind: str, seed: int) -> None:
     """Each pixel's finite difference where every vertex moves in a direction of its own.
 
     Pixels whose centre changes from one face to another within the step differ; they must be few.
@@ -79,13 +79,13 @@ def test_gradients_are_the_pictures_own(kind: str, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     direction = torch.randn(vertices.shape, generator=generator, dtype=torch.float64)
     step = 1e-6
-    after, before = (_picture(vertices + sign * step * direction, faces, colors) for sign in (1, -1))
+    after, before = (_image(vertices + sign * step * direction, faces, colors) for sign in (1, -1))
     difference = (after - before) / (2 * step)
 
     moved = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    picture = _picture(vertices + moved * direction, faces, colors)
-    cotangent = torch.zeros_like(picture, requires_grad=True)  # the gradient is linear in it: its slope is d picture
-    (gradient,) = torch.autograd.grad(picture, moved, cotangent, create_graph=True)
+    image = _image(vertices + moved * direction, faces, colors)
+    cotangent = torch.zeros_like(image, requires_grad=True)  # the gradient is linear in it: its slope is d image
+    (gradient,) = torch.autograd.grad(image, moved, cotangent, create_graph=True)
     (derivative,) = torch.autograd.grad(gradient, cotangent)
     scale = derivative.abs().mean()
     agrees = (derivative - difference).abs() <= 1e-3 * (derivative.abs() + scale)
@@ -97,7 +97,7 @@ def test_gradients_are_the_pictures_own(kind: str, seed: int) -> None:
 def test_area_of_a_ball_grows_as_it_should(size_px: int) -> None:
     """The mask's derivatives by a ball's radius and by its distance are those of the outline's area.
 
-    Each single picture is a few per cent off, as silhouettes change from upright to level pairs; the mean isn't.
+    Each single image is a few per cent off, as silhouettes change from upright to level pairs; the mean isn't.
     """
     ball = trimesh.creation.icosphere(4)
     unit, faces = torch.tensor(ball.vertices), torch.tensor(ball.faces)
@@ -127,7 +127,7 @@ def test_area_of_a_ball_grows_as_it_should(size_px: int) -> None:
 
 def test_area_of_a_box_by_one_corner_against_supersampling() -> None:
     vertices, faces, _ = _shape("box")
-    corner = int((vertices @ _camera().camera_to_world[0, :3, 0]).argmax())  # rightmost in the picture
+    corner = int((vertices @ _camera().camera_to_world[0, :3, 0]).argmax())  # rightmost in the image
     direction = torch.zeros_like(vertices)
     direction[corner] = _camera().camera_to_world[0, :3, 0]
 
@@ -179,18 +179,18 @@ def test_hidden_edges_do_not_show() -> None:
         torch.tensor([[1.0, 0, 0]] * 4 + [[0.0, 0, 1]] * 4, dtype=torch.float64),
     )
     alone = Mesh(near.vertices, near.faces, torch.tensor([[1.0, 0, 0]] * 4, dtype=torch.float64))
-    pictures = [render_mesh(mesh, _camera(0.0, 0.0), SIZE_PX).color for mesh in (both, alone)]
-    assert torch.equal(*pictures)
+    images = [render_mesh(mesh, _camera(0.0, 0.0), SIZE_PX).color for mesh in (both, alone)]
+    assert torch.equal(*images)
 
 
-def test_things_cut_off_by_the_picture() -> None:
-    """Silhouettes outside the picture are nobody's."""
-    pictures = render_mesh(_plate((-70.0, 10.4), (90.0, 50.0)), _camera(0.0, 0.0), SIZE_PX)
-    torch.testing.assert_close(pictures.mask[0, 0], pictures.mask[0, 0, :, :1].expand(-1, SIZE_PX))
-    assert float(pictures.mask[0, 0, 10, 0]) == pytest.approx(0.1, abs=1e-5)
+def test_things_cut_off_by_the_image() -> None:
+    """Silhouettes outside the image are nobody's."""
+    images = render_mesh(_plate((-70.0, 10.4), (90.0, 50.0)), _camera(0.0, 0.0), SIZE_PX)
+    torch.testing.assert_close(images.mask[0, 0], images.mask[0, 0, :, :1].expand(-1, SIZE_PX))
+    assert float(images.mask[0, 0, 10, 0]) == pytest.approx(0.1, abs=1e-5)
 
 
-def test_single_pixel_pictures() -> None:
+def test_single_pixel_images() -> None:
     camera = _camera(0.0, 0.0)
     camera = Cameras(camera.camera_to_world, intrinsics_from_fov(30.0, 1).double())
     for height, width in ((1, 1), (1, 5), (5, 1)):

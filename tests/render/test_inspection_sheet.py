@@ -6,7 +6,7 @@ import torch
 
 from instantmesh import InputError, Mesh, OutputError, Texture
 from instantmesh.cameras import spherical_cameras
-from instantmesh.files.pictures import untile
+from instantmesh.files.image_files import untile
 from instantmesh.render.inspection_sheet import inspection_sheet, save_inspection, uv_image
 from instantmesh.render.wireframe import wireframe
 from tests.files.lettered import colored_letter, textured_letter
@@ -26,10 +26,10 @@ def square(divisions: int) -> Mesh:
 
 
 def test_lines_are_where_edges_are_and_thin():
-    picture = wireframe(square(4), CAMERA, 200)[0, 0]
+    image = wireframe(square(4), CAMERA, 200)[0, 0]
     # the square spans 200 * 0.8 * f / 4 pixels to each side of the middle, f = 0.5 / tan(15)
     half_px = 200 * 0.8 * 0.5 / np.tan(np.radians(15)) / 4
-    row = picture[100 + round(half_px / 4)]  # between two lines: crosses 5 upright ones and 4 slanting ones
+    row = image[100 + round(half_px / 4)]  # between two lines: crosses 5 upright ones and 4 slanting ones
     dark = np.flatnonzero(row.numpy() < 0.75)
     for k in (1, 2, 3):
         assert np.abs(dark - (99.5 - half_px + k * half_px / 2)).min() < 1
@@ -38,7 +38,7 @@ def test_lines_are_where_edges_are_and_thin():
     assert float(row[left - 2]) == 1
     assert float(row[left : left + 2].min()) < 0.9  # half of the outermost lines lies beyond the object
     assert float(row[100 + round(half_px / 6)]) == pytest.approx(0.93, abs=0.01)
-    assert float(picture[2, 2]) == 1
+    assert float(image[2, 2]) == 1
 
 
 def test_fine_meshes_are_grey_not_black():
@@ -81,13 +81,13 @@ def test_without_a_texture_its_tile_is_left_out():
 
 def test_seams_stand_out_over_the_texture():
     uv = torch.tensor([[[0.1, 0.1], [0.1, 0.9], [0.9, 0.9]], [[0.1, 0.1], [0.9, 0.9], [0.9, 0.1]]])
-    picture = np.asarray(uv_image(Texture(torch.full((3, 8, 8), 0.9), uv), 200)).astype(int)
+    image = np.asarray(uv_image(Texture(torch.full((3, 8, 8), 0.9), uv), 200)).astype(int)
     ground = round(0.9 * 255)
-    assert (picture[5, 5] == ground).all()
-    assert (np.abs(picture[60, 140] - ground) <= 1).all()
-    red, green, _ = picture[100, 20]  # the left side of the square belongs to one face
+    assert (image[5, 5] == ground).all()
+    assert (np.abs(image[60, 140] - ground) <= 1).all()
+    red, green, _ = image[100, 20]  # the left side of the square belongs to one face
     assert red - green > 60
-    inner = picture[100, 98:103].min(0)  # the diagonal to two
+    inner = image[100, 98:103].min(0)  # the diagonal to two
     assert inner.max() < ground - 10
     assert np.ptp(inner) < 10
 

@@ -8,7 +8,7 @@ import trimesh
 from PIL import Image
 
 from instantmesh.errors import InputError, OutputError
-from instantmesh.files.pictures import untile
+from instantmesh.files.image_files import untile
 from instantmesh.render.preview import preview_sheet, save_preview
 from instantmesh.structures import Mesh
 
@@ -85,8 +85,8 @@ def test_needs_no_gradient_and_no_colours() -> None:
 
 def test_save_preview(tmp_path: Path) -> None:
     path = save_preview(_head(), tmp_path / "head.png", 32)
-    with Image.open(path) as picture:
-        assert picture.size == (128, 64)
+    with Image.open(path) as image:
+        assert image.size == (128, 64)
     with pytest.raises(OutputError):
         save_preview(_head(), path, 32, overwrite=False)
     with pytest.raises(InputError, match="size_px"):

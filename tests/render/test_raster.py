@@ -1,4 +1,4 @@
-"""Pictures of meshes against closed forms and a plain ray caster."""
+"""Images of meshes against closed forms and a plain ray caster."""
 
 import math
 
@@ -37,7 +37,7 @@ def _join(*meshes: Mesh) -> Mesh:
 def test_sphere_silhouette_area(size_px: int) -> None:
     radius, distance = 0.8, 4.0
     focal_px = 0.5 / math.tan(math.radians(15)) * size_px
-    area = math.pi * focal_px**2 * radius**2 / (distance**2 - radius**2)  # the centre projects to the picture's middle
+    area = math.pi * focal_px**2 * radius**2 / (distance**2 - radius**2)  # the centre projects to the image's middle
     camera = spherical_cameras([20.0], [10.0], distance, 30.0)
     mask = render_mesh(_sphere(radius, 5), camera, size_px).mask
     assert float(mask.sum()) == pytest.approx(area, rel=1.5e-3)
@@ -47,7 +47,7 @@ def test_sphere_silhouette_area(size_px: int) -> None:
 
 def test_sphere_depth_and_normals() -> None:
     radius, cameras = 0.7, six_view_cameras()
-    pictures = render_mesh(_sphere(radius, 5), cameras, 40, antialias=False)
+    images = render_mesh(_sphere(radius, 5), cameras, 40, antialias=False)
     origin, direction = rays(cameras, 40, 40)
     b = (origin * direction).sum(-1)
     discriminant = b**2 - (origin**2).sum(-1) + radius**2
@@ -56,31 +56,31 @@ def test_sphere_depth_and_normals() -> None:
     forward = -cameras.camera_to_world[:, None, :3, 2]
     depth = distance * (direction * forward).sum(-1)
     normal = (origin + distance[..., None] * direction) / radius
-    assert bool((pictures.mask.flatten(1)[inner] == 1).all())
-    torch.testing.assert_close(pictures.depth.flatten(1)[inner], depth[inner], atol=2e-3, rtol=0)
-    torch.testing.assert_close(pictures.normal.flatten(2).mT[inner], normal[inner], atol=5e-3, rtol=0)
+    assert bool((images.mask.flatten(1)[inner] == 1).all())
+    torch.testing.assert_close(images.depth.flatten(1)[inner], depth[inner], atol=2e-3, rtol=0)
+    torch.testing.assert_close(images.normal.flatten(2).mT[inner], normal[inner], atol=5e-3, rtol=0)
     outside = discriminant < -0.01
-    assert bool((pictures.depth.flatten(1)[outside] == 0).all())
-    assert bool((pictures.normal.flatten(2).mT[outside] == 0).all())
-    assert bool((pictures.color.flatten(2).mT[outside] == 1).all())
+    assert bool((images.depth.flatten(1)[outside] == 0).all())
+    assert bool((images.normal.flatten(2).mT[outside] == 0).all())
+    assert bool((images.color.flatten(2).mT[outside] == 1).all())
 
 
 def test_plane_depth_is_exact() -> None:
-    """Depth at a pixel's centre where its ray meets a slanted plane; a picture that isn't square."""
+    """Depth at a pixel's centre where its ray meets a slanted plane; an image that isn't square."""
     camera = spherical_cameras([25.0], [-15.0], 3.0, 40.0)
     mesh = _quad(0.2, 0.9)
-    pictures = render_mesh(mesh, camera, 24, 36)
+    images = render_mesh(mesh, camera, 24, 36)
     origin, direction = rays(camera, 24, 36)
     distance = (0.2 - origin[..., 0]) / direction[..., 0]
     hit = origin + distance[..., None] * direction
     inside = (hit[0, :, 1:].abs() < 0.9).all(-1)
     depth = distance * (direction * -camera.camera_to_world[:, None, :3, 2]).sum(-1)
     assert 100 < int(inside.sum()) < 24 * 36
-    torch.testing.assert_close(pictures.depth.flatten()[inside], depth[0, inside], atol=1e-5, rtol=0)
-    assert bool(((pictures.depth.flatten() > 0) == inside).all())
+    torch.testing.assert_close(images.depth.flatten()[inside], depth[0, inside], atol=1e-5, rtol=0)
+    assert bool(((images.depth.flatten() > 0) == inside).all())
 
 
-def test_pictures_agree_with_projection() -> None:
+def test_images_agree_with_projection() -> None:
     """Three small coloured balls are seen where `project` says, from every side: nothing is mirrored or turned."""
     ball = _sphere(0.05, 2)
     centres = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.6, 0.1], [-0.1, -0.2, 0.7]])
@@ -89,12 +89,12 @@ def test_pictures_agree_with_projection() -> None:
         for i, centre in enumerate(centres)
     ]
     cameras = spherical_cameras([0.0, 70.0, 160.0, 200.0], [10.0, -20.0, 45.0, 0.0], 4.0, 30.0)
-    pictures = render_mesh(_join(*balls), cameras, 80, 120, background=0.0)
+    images = render_mesh(_join(*balls), cameras, 80, 120, background=0.0)
     uv, depth = project(centres, cameras)
-    seen_uv = (pictures.color[..., None] * pixel_centres(80, 120)).sum((2, 3)) / pictures.color.sum((2, 3))[..., None]
-    # a ball's perspective picture is a slightly eccentric ellipse
+    seen_uv = (images.color[..., None] * pixel_centres(80, 120)).sum((2, 3)) / images.color.sum((2, 3))[..., None]
+    # a ball's perspective image is a slightly eccentric ellipse
     torch.testing.assert_close(seen_uv, uv, atol=2e-3, rtol=0)
-    nearest = torch.where(pictures.color > 0.99, pictures.depth, torch.inf).flatten(2).amin(-1)
+    nearest = torch.where(images.color > 0.99, images.depth, torch.inf).flatten(2).amin(-1)
     torch.testing.assert_close(nearest, depth - 0.05, atol=4e-3, rtol=0)
 
 
@@ -146,13 +146,13 @@ def test_triangle_soup_against_plain_ray_caster() -> None:
 def test_the_nearer_object_hides_the_farther() -> None:
     camera = spherical_cameras([0.0], [0.0], 4.0, 30.0)
     near, far = _quad(0.5, 0.3, (1.0, 0.0, 0.0)), _quad(-0.5, 0.8, (0.0, 0.0, 1.0))
-    pictures = [render_mesh(_join(*order), camera, 48) for order in ((near, far), (far, near))]
-    torch.testing.assert_close(pictures[0].color, pictures[1].color)
-    assert pictures[0].color[0, :, 24, 24].tolist() == [1, 0, 0]
-    assert pictures[0].color[0, :, 24, 12].tolist() == [0, 0, 1]
-    assert float(pictures[0].depth[0, 0, 24, 24]) == pytest.approx(3.5, abs=1e-5)
-    assert float(pictures[0].depth[0, 0, 24, 12]) == pytest.approx(4.5, abs=1e-5)
-    torch.testing.assert_close(pictures[0].mask, render_mesh(far, camera, 48).mask)  # near lies inside far's outline
+    images = [render_mesh(_join(*order), camera, 48) for order in ((near, far), (far, near))]
+    torch.testing.assert_close(images[0].color, images[1].color)
+    assert images[0].color[0, :, 24, 24].tolist() == [1, 0, 0]
+    assert images[0].color[0, :, 24, 12].tolist() == [0, 0, 1]
+    assert float(images[0].depth[0, 0, 24, 24]) == pytest.approx(3.5, abs=1e-5)
+    assert float(images[0].depth[0, 0, 24, 12]) == pytest.approx(4.5, abs=1e-5)
+    torch.testing.assert_close(images[0].mask, render_mesh(far, camera, 48).mask)  # near lies inside far's outline
 
 
 def test_turning_object_and_cameras_together_changes_nothing() -> None:
@@ -188,22 +188,22 @@ def test_color_field_is_asked_at_the_surface() -> None:
 @pytest.mark.parametrize("vertex_count", [0, 3])
 def test_mesh_without_faces_is_all_background(vertex_count: int) -> None:
     mesh = Mesh(torch.zeros(vertex_count, 3), torch.zeros(0, 3, dtype=torch.int64))
-    pictures = render_mesh(mesh, six_view_cameras(), 8, 12, background=0.25)
-    assert pictures.color.shape == (6, 3, 8, 12)
-    assert bool((pictures.color == 0.25).all())
-    for picture in (pictures.mask, pictures.depth, pictures.normal):
-        assert bool((picture == 0).all())
+    images = render_mesh(mesh, six_view_cameras(), 8, 12, background=0.25)
+    assert images.color.shape == (6, 3, 8, 12)
+    assert bool((images.color == 0.25).all())
+    for image in (images.mask, images.depth, images.normal):
+        assert bool((image == 0).all())
 
 
 def test_object_behind_or_around_the_camera_does_no_harm() -> None:
     behind = _quad(8.0, 0.5)
-    pictures = render_mesh(behind, spherical_cameras([0.0], [0.0], 4.0, 30.0), 16)
-    assert float(pictures.mask.sum()) == 0
+    images = render_mesh(behind, spherical_cameras([0.0], [0.0], 4.0, 30.0), 16)
+    assert float(images.mask.sum()) == 0
     inside = _sphere(10.0, 2)
     vertices = inside.vertices.clone().requires_grad_()
-    pictures = render_mesh(Mesh(vertices, inside.faces), six_view_cameras(), 16)
-    assert float(pictures.mask.detach().min()) == 1
-    (pictures.depth.sum() + pictures.normal.sum()).backward()
+    images = render_mesh(Mesh(vertices, inside.faces), six_view_cameras(), 16)
+    assert float(images.mask.detach().min()) == 1
+    (images.depth.sum() + images.normal.sum()).backward()
     assert vertices.grad is not None
     assert bool(torch.isfinite(vertices.grad).all())
 
@@ -212,9 +212,9 @@ def test_degenerate_faces_have_finite_gradients() -> None:
     sphere = _sphere(0.5, 2)
     flat = torch.tensor([[0, 0, 1], [0, 1, 1], [2, 2, 2]])
     vertices = sphere.vertices.clone().requires_grad_()
-    pictures = render_mesh(Mesh(vertices, torch.cat([sphere.faces, flat])), six_view_cameras(), 24)
-    torch.testing.assert_close(pictures.depth, render_mesh(sphere, six_view_cameras(), 24).depth)
-    (pictures.color.square().sum() + pictures.normal.sum() + pictures.depth.sum()).backward()
+    images = render_mesh(Mesh(vertices, torch.cat([sphere.faces, flat])), six_view_cameras(), 24)
+    torch.testing.assert_close(images.depth, render_mesh(sphere, six_view_cameras(), 24).depth)
+    (images.color.square().sum() + images.normal.sum() + images.depth.sum()).backward()
     assert vertices.grad is not None
     assert bool(torch.isfinite(vertices.grad).all())
 
@@ -232,7 +232,7 @@ def test_sides_must_be_positive() -> None:
 
 
 def _textured_quad(image: torch.Tensor) -> Mesh:
-    """A square facing +x with the picture upright on it: seen from the front, +y is to the right."""
+    """A square facing +x with the image upright on it: seen from the front, +y is to the right."""
     quad = _quad(0.0, 0.5)
     corners = torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])  # lower left, lower right, ...
     return Mesh(quad.vertices, quad.faces, quad.vertex_colors, Texture(image, corners[quad.faces]))
@@ -251,15 +251,15 @@ def test_texture_lies_upright_and_isn_t_mirrored() -> None:
 
 
 def test_texture_is_bilinear_and_differentiable() -> None:
-    """A ramp in u comes out as the same ramp over the square, whose place in the picture is known."""
+    """A ramp in u comes out as the same ramp over the square, whose place in the image is known."""
     ramp = ((torch.arange(64) + 0.5) / 64).expand(3, 64, 64).clone().requires_grad_()
     camera = spherical_cameras([0.0], [0.0], 4.0, 30.0)
-    pictures = render_mesh(_textured_quad(ramp), camera, 96, antialias=False)
+    images = render_mesh(_textured_quad(ramp), camera, 96, antialias=False)
     origin, direction = rays(camera, 96, 96)
     across = (origin + direction * (-origin[..., :1] / direction[..., :1]))[..., 1].reshape(96, 96)  # y where x = 0
-    inside = (pictures.mask[0, 0] == 1) & (across.abs() < 0.49)
-    torch.testing.assert_close(pictures.color[0, 0][inside], (across + 0.5)[inside], atol=1e-4, rtol=0)
-    pictures.color[0, 0][inside].sum().backward()
+    inside = (images.mask[0, 0] == 1) & (across.abs() < 0.49)
+    torch.testing.assert_close(images.color[0, 0][inside], (across + 0.5)[inside], atol=1e-4, rtol=0)
+    images.color[0, 0][inside].sum().backward()
     assert ramp.grad is not None
     assert float(ramp.grad[0].sum()) == pytest.approx(float(inside.sum()), rel=1e-4)
     assert float(ramp.grad[1].abs().sum()) == 0

@@ -17,9 +17,9 @@ from instantmesh.render.volume import render_rays
 from tests.files.lettered import textured_letter
 
 
-def pictures(path) -> list[np.ndarray]:
+def images(path) -> list[np.ndarray]:
     with Image.open(path) as film:
-        return [np.asarray(picture.convert("RGB")).astype(float) for picture in ImageSequence.Iterator(film)]
+        return [np.asarray(image.convert("RGB")).astype(float) for image in ImageSequence.Iterator(film)]
 
 
 def ball_with_a_red_front(points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -33,9 +33,9 @@ def test_only_the_box_around_the_object_is_rendered_and_nothing_is_lost():
     mesh = to_unit_sphere(textured_letter())
     cameras = orbit_cameras(5)
     whole = render_shaded(mesh, cameras, 96, 96).color()
-    picture = _of_mesh(textured_letter())
+    image = _of_mesh(textured_letter())
     for index in range(5):
-        part = picture(cameras[index : index + 1], 96)
+        part = image(cameras[index : index + 1], 96)
         assert part.shape == (3, 96, 96)
         torch.testing.assert_close(part, whole[index], atol=0.02, rtol=0)
 
@@ -46,10 +46,10 @@ def test_a_mesh_turns_once_beginning_with_its_front(tmp_path):
     faces = torch.tensor([[0, 1, 2], [0, 2, 3], [4, 6, 5], [4, 7, 6]])  # a front in red and a back in blue
     colors = torch.tensor([[1.0, 0, 0]] * 4 + [[0.0, 0, 1]] * 4)
     path = turntable(Mesh(100 * vertices + 7, faces, colors), tmp_path / "film.gif", frames=4, size_px=64, fps=10)
-    front, left, back, right = pictures(path)
+    front, left, back, right = images(path)
     middle = (slice(24, 40), slice(24, 40))
-    for picture, channel in ((front, 0), (back, 2)):
-        color = picture[middle].mean((0, 1))
+    for image, channel in ((front, 0), (back, 2)):
+        color = image[middle].mean((0, 1))
         assert color[channel] > 150
         assert np.delete(color, channel).max() < 40
     assert (left[32] < 128).any(1).sum() < 14  # edge-on
@@ -64,10 +64,10 @@ def test_a_field_turns_as_a_mesh_does(tmp_path):
     path = turntable(
         ray_renderer, tmp_path / "film.gif", frames=4, size_px=48, fps=10, callback=lambda *done: told.append(done)
     )
-    front, left, back, _ = pictures(path)
+    front, left, back, _ = images(path)
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    for picture, channel in ((front, 0), (left, 2), (back, 1)):
-        color = picture[22:27, 22:27].mean((0, 1))
+    for image, channel in ((front, 0), (left, 2), (back, 1)):
+        color = image[22:27, 22:27].mean((0, 1))
         assert color[channel] > 200
         assert np.delete(color, channel).max() < 60
     assert front[0].min() == 255  # white behind

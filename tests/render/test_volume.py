@@ -211,16 +211,16 @@ def golden_field(golden: dict[str, Tensor], golden_folder: Path) -> RadianceFiel
     return RadianceField(golden["planes"][0], head.requires_grad_(False), LRM_PLANE_AXES)
 
 
-def test_golden_pictures(golden: dict[str, Tensor], golden_field: RadianceField) -> None:
+def test_golden_images(golden: dict[str, Tensor], golden_field: RadianceField) -> None:
     cameras = Cameras(golden["render_c2w"], golden["render_K"])
-    pictures = render_field(golden_field, cameras, 20, 20, samples=16)
-    torch.testing.assert_close(pictures.color, golden["render_rgb"][0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(pictures.weight, golden["render_weight"][0], atol=1e-5, rtol=0)
+    images = render_field(golden_field, cameras, 20, 20, samples=16)
+    torch.testing.assert_close(images.color, golden["render_rgb"][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(images.weight, golden["render_weight"][0], atol=1e-5, rtol=0)
     # The released code also clamps depth to the range of all samples of the call, which lifts what is nearly empty.
     near, far = (limit.clone() for limit in box_limits(*(r.flatten(0, 1) for r in rays(cameras, 20, 20))))
     hit = near < far
     nearest = float(stratified(near[hit], far[hit], torch.full((int(hit.sum()), 8), 0.5)).min())
-    torch.testing.assert_close(pictures.depth.clamp(min=nearest), golden["render_depth"][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(images.depth.clamp(min=nearest), golden["render_depth"][0], atol=1e-5, rtol=0)
 
 
 def test_golden_crop(golden: dict[str, Tensor], golden_field: RadianceField) -> None:

@@ -59,14 +59,14 @@ def test_padding_is_the_nearest_texel_s_colour() -> None:
     rng = np.random.default_rng(0)
     texel = np.sort(rng.choice(32 * 32, 40, replace=False))
     colors = rng.random((40, 3))
-    picture = padded(colors, texel, 32).reshape(-1, 3)
-    np.testing.assert_allclose(picture[texel], colors, atol=1e-7)
+    image = padded(colors, texel, 32).reshape(-1, 3)
+    np.testing.assert_allclose(image[texel], colors, atol=1e-7)
     there = np.stack(np.divmod(np.arange(32 * 32), 32), 1)
     distances = np.linalg.norm(there[:, None] - there[texel], axis=-1)
     nearest = distances.min(1)
     for place in range(32 * 32):
         ways = colors[distances[place] == nearest[place]]
-        assert np.abs(ways - picture[place]).max(1).min() < 1e-6
+        assert np.abs(ways - image[place]).max(1).min() < 1e-6
 
 
 def test_original_places_are_the_nearest_ones_on_smooth_surfaces() -> None:

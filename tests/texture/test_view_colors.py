@@ -1,4 +1,4 @@
-"""Pictures' colours over the field's: right where they see the surface, nothing where they don't, no seam between."""
+"""Images' colours over the field's: right where they see the surface, nothing where they don't, no seam between."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def front() -> Cameras:
     return spherical_cameras((0.0,), (0.0,), 4.0, 30.0)
 
 
-def pictures(mesh: Mesh, cameras: Cameras, field: ColorField, size_px: int = SIZE_PX) -> Views:
+def images(mesh: Mesh, cameras: Cameras, field: ColorField, size_px: int = SIZE_PX) -> Views:
     return Views(render_mesh(mesh, cameras, size_px, color_field=field).color.clamp(0, 1), cameras)
 
 
@@ -48,7 +48,7 @@ def grey(level: float) -> ColorField:
 
 
 def stripes(points: Tensor) -> Tensor:
-    """Finer than the smoothing that looks at whether pictures can be believed."""
+    """Finer than the smoothing that looks at whether images can be believed."""
     return 0.5 + 0.2 * torch.sin(60 * points[:, 2:]).expand(-1, 3)
 
 
@@ -71,9 +71,9 @@ def across_plate(x: float, half_width: float, count: int = 2000) -> tuple[Tensor
 
 
 class TestWhereItIsSeen:
-    def test_detail_that_the_field_lacks_comes_from_the_pictures(self) -> None:
+    def test_detail_that_the_field_lacks_comes_from_the_images(self) -> None:
         ball, cameras = sphere(), six_view_cameras()
-        blended = on_sphere(ball, pictures(ball, cameras, stripes, size_px=320))
+        blended = on_sphere(ball, images(ball, cameras, stripes, size_px=320))
         squarely = facing(ball, cameras).amax(0) > 0.85
         error = (blended - stripes(ball.vertices)).abs().amax(1)[squarely]
         assert squarely.float().mean() > 0.25
@@ -82,14 +82,14 @@ class TestWhereItIsSeen:
 
     def test_what_no_camera_sees_keeps_its_colour_exactly(self) -> None:
         ball, cameras = sphere(), front()
-        blended = on_sphere(ball, pictures(ball, cameras, stripes, size_px=320))
+        blended = on_sphere(ball, images(ball, cameras, stripes, size_px=320))
         cosine = facing(ball, cameras)[0]
         assert torch.equal(blended[cosine < 0.3], torch.full_like(blended[cosine < 0.3], FIELD))
         assert (blended[cosine > 0.9] - FIELD).abs().amax() > 0.15
 
     def test_a_camera_more_changes_only_what_it_sees(self) -> None:
         ball = sphere()
-        views = pictures(ball, six_view_cameras(), stripes)
+        views = images(ball, six_view_cameras(), stripes)
         five, six = on_sphere(ball, views[:5]), on_sphere(ball, views)
         hidden = facing(ball, views.known_cameras)[5] < 0.3
         torch.testing.assert_close(five[hidden], six[hidden])
@@ -97,7 +97,7 @@ class TestWhereItIsSeen:
 
     def test_points_in_chunks_are_the_same_points(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ball = sphere()
-        views = pictures(ball, front(), stripes)
+        views = images(ball, front(), stripes)
         whole = on_sphere(ball, views)
         monkeypatch.setattr("instantmesh.texture.view_colors._POINTS_PER_CHUNK", 1000)
         torch.testing.assert_close(on_sphere(ball, views), whole)
@@ -109,18 +109,18 @@ class TestOutlines:
         ball = sphere()
         angle = torch.linspace(0, torch.pi, 4000)
         around = torch.stack([angle.cos(), angle.sin(), torch.zeros_like(angle)], 1)
-        views = pictures(ball, front(), grey(NEAR_FIELD))
+        views = images(ball, front(), grey(NEAR_FIELD))
         over = blend(0.8 * around, around, torch.full_like(around, FIELD), ball, views)
         both = mesh_of(plate(-0.3, 0.9), plate(0.3, 0.25))
         points, normals = across_plate(-0.3, 0.85)
-        past = blend(points, normals, torch.full_like(points, FIELD), both, pictures(both, front(), grey(NEAR_FIELD)))
+        past = blend(points, normals, torch.full_like(points, FIELD), both, images(both, front(), grey(NEAR_FIELD)))
         for line in (over, past):
             assert line.max() > FIELD + 0.03
             assert line.min() == FIELD
             assert line.diff(dim=0).abs().max() < 0.003  # a seam would be ten times this
 
     def test_what_stands_in_front_is_not_painted_on_what_lies_behind(self) -> None:
-        """Even where the picture shows it larger than it is."""
+        """Even where the image shows it larger than it is."""
         both = mesh_of(plate(-0.3, 0.9), plate(0.3, 0.25))
         larger = mesh_of(plate(-0.3, 0.9), plate(0.3, 0.26))
 
@@ -129,28 +129,28 @@ class TestOutlines:
 
         points, normals = across_plate(-0.3, 0.85)
         field = torch.full_like(points, FIELD)
-        blended = blend(points, normals, field, both, pictures(larger, front(), red_in_front))
+        blended = blend(points, normals, field, both, images(larger, front(), red_in_front))
         behind = points[:, 1].abs() < 0.25 * 4.3 / 3.7
         assert torch.equal(blended[behind], field[behind])
         assert blended[:, 0].max() < FIELD + 1e-4
         assert blended[:, 2].max() > 0.55
 
     def test_the_white_background_never_comes_in(self) -> None:
-        """The picture shows a smaller ball than the mesh, of a grey from which white would be believed."""
+        """The image shows a smaller ball than the mesh, of a grey from which white would be believed."""
         ball = sphere(0.8)
-        views = pictures(sphere(0.74), six_view_cameras(), grey(0.85))
+        views = images(sphere(0.74), six_view_cameras(), grey(0.85))
         blended = on_sphere(ball, views, level=0.9)
         assert blended.max() <= 0.9
         assert blended.min() < 0.86
 
-    def test_a_hole_that_only_the_picture_has_stays_empty(self) -> None:
+    def test_a_hole_that_only_the_image_has_stays_empty(self) -> None:
         ball = sphere()
-        image = pictures(ball, front(), grey(0.85)).images
+        image = images(ball, front(), grey(0.85)).images
         image[:, :, 70:90, 70:90] = 1.0
         blended = on_sphere(ball, Views(image, front()), level=0.9)
         assert blended.max() <= 0.9
 
-    def test_an_empty_picture_changes_nothing(self) -> None:
+    def test_an_empty_image_changes_nothing(self) -> None:
         ball = sphere()
         blended = on_sphere(ball, Views(torch.ones(6, 3, SIZE_PX, SIZE_PX), six_view_cameras()))
         assert torch.equal(blended, torch.full_like(blended, FIELD))
@@ -158,7 +158,7 @@ class TestOutlines:
     def test_an_object_that_the_frame_cuts_off_fades_out(self) -> None:
         wall = mesh_of(plate(0.0, 1.5))
         points, normals = across_plate(0.0, 1.4)
-        views = pictures(wall, front(), grey(NEAR_FIELD))
+        views = images(wall, front(), grey(NEAR_FIELD))
         line = blend(points, normals, torch.full_like(points, FIELD), wall, views)
         assert line.max() > FIELD + 0.03
         assert line[0, 0] == line[-1, 0] == FIELD
@@ -168,13 +168,13 @@ class TestOutlines:
 class TestDoubt:
     def test_a_view_of_another_colour_is_dropped(self) -> None:
         ball = sphere()
-        views = pictures(ball, front(), lambda points: torch.tensor([0.1, 0.2, 0.9]).expand_as(points))
+        views = images(ball, front(), lambda points: torch.tensor([0.1, 0.2, 0.9]).expand_as(points))
         assert (on_sphere(ball, views) - FIELD).abs().max() < 0.01
 
     def test_detail_of_another_colour_is_not(self) -> None:
         """A black dot of seven pixels on the field's own grey."""
         ball = sphere()
-        image = pictures(ball, front(), grey(FIELD)).images
+        image = images(ball, front(), grey(FIELD)).images
         image[:, :, 77:84, 77:84] = 0
         blended = on_sphere(ball, Views(image, front()))
         assert blended[ball.vertices[:, 0].argmax()].max() < 0.1
@@ -188,7 +188,7 @@ class TestArguments:
 
     def test_colours_keep_their_type_and_may_be_none(self) -> None:
         ball = sphere()
-        views = pictures(ball, front(), grey(NEAR_FIELD))
+        views = images(ball, front(), grey(NEAR_FIELD))
         normals = ball.vertex_normals().double()
         blended = blend(ball.vertices.double(), normals, torch.full_like(normals, FIELD), ball, views)
         assert blended.dtype == torch.float64

@@ -19,7 +19,7 @@ from instantmesh.training.embedded.samples import GeometrySamples
 def small_data() -> GeometryDataset:
     rows = [dataset_row(seed, None, 32, 2) for seed in range(4)]
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    images, query_frames = arrays.pop("pictures"), arrays.pop("query_frames")
+    images, query_frames = arrays.pop("images"), arrays.pop("query_frames")
     return GeometryDataset((), np.arange(4), np.full(4, -1, np.int32), images, query_frames, GeometrySamples(**arrays))
 
 

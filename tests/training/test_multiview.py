@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from instantmesh.data.layout import write_object
-from instantmesh.files.pictures import write_picture
+from instantmesh.files.image_files import write_image
 from instantmesh.multiview.latent_space import decode_painted, decode_raw, encode_painted, posterior
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.config import LoopConfig
@@ -228,7 +228,7 @@ def test_fine_tuning_reads_rendered_objects_images_alone_and_procedural_ones(vae
         write_object(tmp_path / "rendered" / f"object{i}", object_views)
         (tmp_path / "white" / f"object{i}").mkdir(parents=True)
         for k, image in enumerate(object_views.images):
-            write_picture(tmp_path / "white" / f"object{i}" / f"{k:03d}.png", image)
+            write_image(tmp_path / "white" / f"object{i}" / f"{k:03d}.png", image)
     batches = []
     for data in (procedural, DataConfig(folder=str(tmp_path / "rendered")), DataConfig(folder=str(tmp_path / "white"))):
         config = DiffusionConfig(

@@ -355,7 +355,7 @@ def test_shipped_configurations_have_the_papers_numbers(name: str):
     configs = asset_folder("configs")
     config: Any = read_config(configs / "train" / f"{name}.yaml")
     model = config.model
-    assert model == read_model(configs / "model" / f"{name}.yaml", type(model))
+    assert model == read_asset(configs / "model" / f"{name}.yaml", type(model))
     assert config.views == ViewsConfig()
     assert (config.perceptual, config.perceptual_weight, config.mask_weight) == ("lpips-vgg", 2.0, 1.0)
     optimiser = config.optimiser
@@ -370,7 +370,7 @@ def test_shipped_configurations_have_the_papers_numbers(name: str):
         assert [*weights, config.cube_weight_weight] == [0.5, 0.2, 0.01, 0.5, 0.1]
 
 
-def read_model(path: Path, kind: type[StrictModel]) -> StrictModel:
+def read_asset(path: Path, kind: type[StrictModel]) -> StrictModel:
     from instantmesh.config import read_config as read
 
     return read(path, kind)

@@ -1,11 +1,11 @@
-// Makes pictures of the viewer's pages in a browser: node look.mjs BROWSER NODE_MODULES FOLDER SIZE_PX
+// Makes images of the viewer's pages in a browser: node look.mjs BROWSER NODE_MODULES FOLDER SIZE_PX
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [browserPath, packages, folder, size] = process.argv.slice(2);
 const { chromium } = createRequire(join(packages, "x.js"))("playwright-core");
-const side = Number(size), picture = (name) => ({ path: join(folder, `${name}.png`) });
+const side = Number(size), image = (name) => ({ path: join(folder, `${name}.png`) });
 const address = (name) => pathToFileURL(join(folder, `${name}.html`)).href;
 
 const browser = await chromium.launch({
@@ -30,13 +30,13 @@ try {
   const settled = () => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 
   await open("colored");
-  await page.screenshot(picture("colored"));
+  await page.screenshot(image("colored"));
   await open("textured");
-  await page.screenshot(picture("textured"));
+  await page.screenshot(image("textured"));
   for (const look of ["shape", "faces", "colours"]) {
     await page.getByText(look).click();
     await settled();
-    if (look !== "colours") await page.screenshot(picture(look));
+    if (look !== "colours") await page.screenshot(image(look));
   }
   await page.mouse.move(250, 150);
   await page.mouse.down();
@@ -46,7 +46,7 @@ try {
   await page.mouse.wheel(0, -100);
   await page.waitForTimeout(100);
   await settled();
-  await page.screenshot(picture("turned"));
+  await page.screenshot(image("turned"));
 
   await page.mouse.dblclick(200, 200);  // home again
   const devtools = await context.newCDPSession(page);
@@ -58,12 +58,12 @@ try {
   await touch("touchEnd", []);
   await page.waitForTimeout(100);
   await settled();
-  await page.screenshot(picture("pinched"));
+  await page.screenshot(image("pinched"));
 
   await page.goto(address("notebook"));
   await page.frames()[1].waitForSelector("body[data-ready]");
   await page.waitForTimeout(200);
-  await page.screenshot(picture("notebook"));
+  await page.screenshot(image("notebook"));
   if (complaints.length) throw new Error(complaints.join("\n"));
 } finally {
   await browser.close();

@@ -61,8 +61,8 @@ def test_the_page_carries_the_texture():
     np.testing.assert_allclose(uv, mesh.texture.uv, atol=1e-5)
     kind, text = re.fullmatch(r"data:image/(\w+);base64,(.*)", model["texture"]).groups()
     assert kind == "png"  # flat shades and letters
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) / 255
-    np.testing.assert_allclose(picture, mesh.texture.image.permute(1, 2, 0), atol=0.51 / 255)
+    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) / 255
+    np.testing.assert_allclose(image, mesh.texture.image.permute(1, 2, 0), atol=0.51 / 255)
     noisy = (torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4).expand(3, 64, 64)
     photo = Mesh(mesh.vertices, mesh.faces, None, Texture(noisy, mesh.texture.uv))
     assert carried(viewer_html(photo))[0]["texture"].startswith("data:image/jpeg;base64,")
@@ -139,7 +139,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures that a browser makes of pages, with one start of it."""
+    """Images that a browser makes of pages, with one start of it."""
     if NODE is None or BROWSER is None or not PACKAGES.is_dir():
         pytest.skip("needs node, Chromium and `npm ci --prefix tests/viewers`")
     folder = tmp_path_factory.mktemp("pages")
@@ -170,7 +170,7 @@ def seen(path: Path) -> np.ndarray:
 @pytest.mark.parametrize(("name", "mesh"), [("textured", textured_letter()), ("colored", colored_letter())])
 def test_a_browser_shows_what_we_render(name, mesh, looked_at):
     theirs = seen(looked_at / f"{name}.png")[: SIZE_PX - 40]  # above the buttons
-    expected, inside = (picture[: SIZE_PX - 40] for picture in ours(mesh))
+    expected, inside = (image[: SIZE_PX - 40] for image in ours(mesh))
     difference = np.abs(theirs - expected).max(-1)
     assert np.median(difference[inside == 1]) < 2
     assert difference[inside == 1].mean() < 3

@@ -14,7 +14,7 @@ bpy: Any = backends.load("bpy")
 
 def read(path: str) -> dict[str, Any]:
     """Positions (f, 3, 3) of the triangles' corners in Blender's world, their uv and linear colours where it has any,
-    and the sizes of the pictures."""
+    and the sizes of the images."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     ending = path.rsplit(".", 1)[1]
     if ending == "glb":
@@ -44,7 +44,7 @@ def read(path: str) -> dict[str, Any]:
         ],
         "uv": None if uv is None else [[list(uv.uv[c].vector) for c in three] for three in corners],
         "colors": None if colors is None else [[color(c) for c in three] for three in corners],
-        "pictures": [list(image.size) for image in bpy.data.images],
+        "images": [list(image.size) for image in bpy.data.images],
     }
 
 

@@ -1,5 +1,5 @@
 // Draws exported meshes with three.js in a browser: node look.mjs BROWSER FOLDER
-// FOLDER/jobs.json lists what `draw` in page.html takes, with the names of the pictures to write beside it.
+// FOLDER/jobs.json lists what `draw` in page.html takes, with the names of the images to write beside it.
 import { readFileSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -42,9 +42,9 @@ try {
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   await page.goto(`http://127.0.0.1:${server.address().port}/page.html`);
   await page.waitForFunction(() => window.ready);
-  for (const { pictures, ...job } of JSON.parse(readFileSync(join(folder, "jobs.json"), "utf8"))) {
+  for (const { images, ...job } of JSON.parse(readFileSync(join(folder, "jobs.json"), "utf8"))) {
     const urls = await page.evaluate((each) => window.draw(each), job);
-    urls.forEach((url, index) => writeFileSync(join(folder, pictures[index]), Buffer.from(url.split(",")[1], "base64")));
+    urls.forEach((url, index) => writeFileSync(join(folder, images[index]), Buffer.from(url.split(",")[1], "base64")));
   }
   if (complaints.length) throw new Error(complaints.join("\n"));
 } finally {

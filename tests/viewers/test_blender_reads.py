@@ -35,7 +35,7 @@ def test_positions_textures_and_colours(tmp_path: Path):
             assert mesh.texture is not None
             uv = mesh.texture.uv.numpy() * (1, -1) + (0, 1)
             np.testing.assert_allclose(found["uv"], uv, atol=1e-6, err_msg=path.name)
-            assert found["pictures"] == [[SIZE_PX, SIZE_PX]]
+            assert found["images"] == [[SIZE_PX, SIZE_PX]]
         elif path.stem == "colored":
             assert mesh.vertex_colors is not None
             linear = srgb_to_linear(mesh.vertex_colors[mesh.faces].numpy())

@@ -72,11 +72,11 @@ class Case:
             "cameras": [(to_file @ camera).ravel().tolist() for camera in CAMERAS.camera_to_world.double().numpy()],
             "fovDeg": FOV_DEG,
             "sizePx": SIZE_PX,
-            "pictures": self.pictures,
+            "images": self.images,
         }
 
     @property
-    def pictures(self) -> list[str]:
+    def images(self) -> list[str]:
         return [f"{self.file}_{index}.png" for index in range(len(CAMERAS))]
 
 
@@ -107,7 +107,7 @@ if backends.available("pxr"):
 
 @pytest.fixture(scope="module")
 def looked_at(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with all pictures of all cases: one start of the browser for all."""
+    """The folder with all images of all cases: one start of the browser for all."""
     if BROWSER is None:
         pytest.skip("needs Chromium")
     folder = tmp_path_factory.mktemp("viewers")
@@ -126,7 +126,7 @@ def test_three_js_shows_what_we_show(case: Case, looked_at: Path):
         case.mesh.texture,
     )
     ours = render_mesh(shown, CAMERAS, SIZE_PX, antialias=False)
-    for index, name in enumerate(case.pictures):
+    for index, name in enumerate(case.images):
         theirs = np.asarray(Image.open(looked_at / name)).astype(float) / 255
         mask, expected = ours.mask[index, 0].numpy() > 0.5, ours.color[index].permute(1, 2, 0).numpy()
         seen = theirs[..., 3] > 0.5
@@ -141,9 +141,9 @@ def test_three_js_shows_what_we_show(case: Case, looked_at: Path):
         assert difference[mask & seen].mean() < 0.02  # but letters must be where they are
 
 
-def steps(picture: torch.Tensor) -> np.ndarray:
-    """How much a picture (c, h, w) changes around every pixel."""
-    array = picture.numpy()
+def steps(image: torch.Tensor) -> np.ndarray:
+    """How much an image (c, h, w) changes around every pixel."""
+    array = image.numpy()
     return (ndimage.maximum_filter(array, (1, 7, 7)) - ndimage.minimum_filter(array, (1, 7, 7))).max(0)
 
 

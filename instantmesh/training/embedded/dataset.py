@@ -1,6 +1,6 @@
 """A data set with exact geometry on disk, one row an object: procedural ones, and rotated, recoloured 3D assets.
 
-pictures.npy          (n, 7 + e, s, s, 4) uint8 RGBA, straight alpha: the query view from azimuth 0, the six fixed
+images.npy          (n, 7 + e, s, s, 4) uint8 RGBA, straight alpha: the query view from azimuth 0, the six fixed
                       views, e more query views from any azimuth
 query_frames.npy      (n, 1 + e, 5) float32: the frame of each query view's object (`photo_frame`)
 points.npy            (n, p, 3) float16      distances.npy         (n, p) float16
@@ -57,7 +57,7 @@ class GeometryDataset:
     """The arrays of the module's layout, in memory: random rows of mapped files are slow.
 
     Attributes:
-        assets: lines of assets.txt. images: those of pictures.npy. samples: with a row for each object.
+        assets: lines of assets.txt. images: those of images.npy. samples: with a row for each object.
     """
 
     assets: tuple[str, ...]
@@ -88,7 +88,7 @@ class GeometryDataset:
             return array if len(good) == len(state) else array[good]
 
         samples = GeometrySamples(**{field.name: load(field.name) for field in fields(GeometrySamples)})
-        seeds, asset_index, images, query_frames = map(load, ("seeds", "asset_index", "pictures", "query_frames"))
+        seeds, asset_index, images, query_frames = map(load, ("seeds", "asset_index", "images", "query_frames"))
         return cls(_read_assets(folder), seeds, asset_index, images, query_frames, samples)
 
     def __len__(self) -> int:
@@ -207,13 +207,13 @@ def dataset_row(seed: int, asset: str | None, size_px: int, more_queries: int) -
         camera = query_camera(surface.vertices, rng, float(np.rad2deg(azimuth)))
         images.append(renderer.rgba_images(camera, size_px))
     frames = np.stack([photo_frame(surface.vertices, azimuth) for azimuth in azimuths])
-    return {"pictures": np.concatenate(images), "query_frames": frames, **asdict(samples)}
+    return {"images": np.concatenate(images), "query_frames": frames, **asdict(samples)}
 
 
 def _write_row(job: tuple[str, int, int, str | None]) -> str | None:
     """Write a row; returns what went wrong, if something did."""
     folder, row, seed, asset = job
-    kept = np.load(Path(folder) / "pictures.npy", mmap_mode="r")
+    kept = np.load(Path(folder) / "images.npy", mmap_mode="r")
     size_px, more_queries = kept.shape[2], kept.shape[1] - 7
     state = np.load(Path(folder) / "state.npy", mmap_mode="r+")
     try:

@@ -16,8 +16,8 @@ from transformers import (
 )
 
 from instantmesh.config import StrictModel
-from instantmesh.multiview.latent_space import PICTURE_MEAN, PICTURE_STD
-from instantmesh.multiview.pretrained import picture_processor
+from instantmesh.multiview.latent_space import IMAGE_MEAN, IMAGE_STD
+from instantmesh.multiview.pretrained import image_processor
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.multiview_networks import CLIP_MEAN, CLIP_STD, SCHEDULE, MultiviewNetworks
 
@@ -95,10 +95,8 @@ def small_pipeline(model: MultiviewNetworks, vae: AutoencoderKL, config: SmallMo
         unet=model.unet,
         scheduler=EulerAncestralDiscreteScheduler(**SCHEDULE),
         vision_encoder=model.vision_encoder,
-        feature_extractor_clip=picture_processor(config.tile_size_px, "bicubic", CLIP_MEAN, CLIP_STD),
-        feature_extractor_vae=picture_processor(
-            config.tile_size_px, "bilinear", (PICTURE_MEAN,) * 3, (PICTURE_STD,) * 3
-        ),
+        feature_extractor_clip=image_processor(config.tile_size_px, "bicubic", CLIP_MEAN, CLIP_STD),
+        feature_extractor_vae=image_processor(config.tile_size_px, "bilinear", (IMAGE_MEAN,) * 3, (IMAGE_STD,) * 3),
         ramping_coefficients=model.ramping.tolist(),
         tile_size_px=config.tile_size_px,
     )

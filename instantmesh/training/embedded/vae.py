@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from instantmesh.multiview.latent_space import (
+    IMAGE_MEAN,
+    IMAGE_STD,
     LATENT_SCALE,
     LATENT_SHIFT,
-    PICTURE_MEAN,
-    PICTURE_STD,
     decode_raw,
     posterior,
 )
@@ -139,10 +139,10 @@ def vae_losses(
     weight = weight / weight.mean()
     code = posterior(vae, images)
     latents = code.mean + code.std * torch.randn_like(code.mean)
-    error = (decode_raw(vae, latents) - images) / PICTURE_STD
+    error = (decode_raw(vae, latents) - images) / IMAGE_STD
     slope = (error.diff(dim=-1).abs() * weight[..., 1:]).mean() + (error.diff(dim=-2).abs() * weight[..., 1:, :]).mean()
     hue = error - error.mean(1, keepdim=True)
-    mean_color = ANCHOR_SCALE * (avg_pool2d(images, FACTOR) - PICTURE_MEAN) / PICTURE_STD
+    mean_color = ANCHOR_SCALE * (avg_pool2d(images, FACTOR) - IMAGE_MEAN) / IMAGE_STD
     kl = 0.5 * (code.mean.square() + code.var - 1 - code.logvar).mean()
     return {
         "l1": (error.abs() * weight).mean(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.data.assets import TexturedAsset
+from instantmesh.data.assets import AssetSurface
 from instantmesh.data.procedural.unions import ColorPattern, random_light, random_palette, random_pattern
 from instantmesh.geometry.bounds import Bounds
 
@@ -27,7 +27,7 @@ class VariedAsset:
     - flat-coloured assets get a procedural pattern in a quarter of the cases.
     """
 
-    def __init__(self, model: TexturedAsset, seed: int) -> None:
+    def __init__(self, model: AssetSurface, seed: int) -> None:
         rng = np.random.default_rng([seed, 2])
         angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.85, 1.0)
         center = Bounds.of(model.vertices[model.faces.ravel()]).center
@@ -58,7 +58,7 @@ class VariedAsset:
         return self._model.source
 
     def shade(self, points: Array, face: NDArray[np.integer], barycentric: Array) -> tuple[Array, Array]:
-        """Colours (p, 3), sRGB in [0, 1], and unit normals (p, 3), as `TexturedAsset.shade` gives them, varied."""
+        """Colours (p, 3), sRGB in [0, 1], and unit normals (p, 3), as `AssetSurface.shade` gives them, varied."""
         colors, normals = self._model.shade(points, face, barycentric)
         colors = (colors @ self._recolor.T).clip(0, 1) ** self._gamma
         if self._pattern is not None:

@@ -1,6 +1,6 @@
-"""The README's picture of finished meshes.
+"""The README's image of finished meshes.
 
-    python benchmarks/textured_picture.py --mesh spot.obj --out docs/images/textured.webp
+    python benchmarks/textured_image.py --mesh spot.obj --out docs/images/textured.webp
 
 A mesh file (y up, front +z) and a held-out procedural object are reconstructed from six true views, simplified and
 textured. Each stands in its colours, in grey, in its normals and its triangles, from its front and its back; and its
@@ -19,7 +19,7 @@ from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.errors import InstantMeshError
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.evaluation.true_meshes import load_mesh_in_world
-from instantmesh.files.pictures import write_picture
+from instantmesh.files.image_files import write_image
 from instantmesh.render.inspection_sheet import inspection_sheet
 
 VIEW_PX, TILE_PX, TEXTURE_PX, TARGET_FACES = 320, 200, 1024, 4000
@@ -36,13 +36,13 @@ def main() -> None:
     parser.add_argument("--mesh", type=Path, required=True, help="a mesh file, y up")
     parser.add_argument("--object", type=int, default=7, help="number of the procedural object (default 7)")
     parser.add_argument("--model", default="tiny", help="name or folder (default tiny)")
-    parser.add_argument("--out", type=Path, required=True, help="the picture to write")
+    parser.add_argument("--out", type=Path, required=True, help="the image to write")
     arguments = parser.parse_args()
     try:
         pipeline = Pipeline.from_pretrained(arguments.model, multiview=False)
         true = [load_mesh_in_world(arguments.mesh), procedural_mesh(HELD_OUT_SEED + arguments.object)]
         sheets = [inspection_sheet(finished(pipeline, mesh), TILE_PX) for mesh in true]
-        write_picture(arguments.out, torch.cat(sheets, dim=1))
+        write_image(arguments.out, torch.cat(sheets, dim=1))
     except InstantMeshError as error:
         raise SystemExit(f"error: {error}") from error
 

@@ -1,4 +1,4 @@
-"""Pictures on disk: tensors in, PNG, JPEG or WebP out; tiling several into one."""
+"""Images on disk: tensors in, PNG, JPEG or WebP out; tiling several into one."""
 
 from os import PathLike
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor
 from instantmesh.errors import InputError, OutputError
 from instantmesh.files.atomic import replacing
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
+IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def tile(images: Float[Tensor, "n c h w"], columns: int) -> Float[Tensor, "c height width"]:
@@ -22,30 +22,30 @@ def tile(images: Float[Tensor, "n c h w"], columns: int) -> Float[Tensor, "c hei
     return padded.reshape(rows, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, rows * h, columns * w)
 
 
-def untile(picture: Float[Tensor, "c height width"], rows: int, columns: int) -> Float[Tensor, "n c h w"]:
-    """Cut a picture into `rows` x `columns` equal tiles, row-major: the inverse of `tile`."""
-    c, height, width = picture.shape
+def untile(image: Float[Tensor, "c height width"], rows: int, columns: int) -> Float[Tensor, "n c h w"]:
+    """Cut an image into `rows` x `columns` equal tiles, row-major: the inverse of `tile`."""
+    c, height, width = image.shape
     if height % rows or width % columns:
-        raise InputError(f"a {width} x {height} picture doesn't divide into {columns} x {rows} equal tiles")
+        raise InputError(f"a {width} x {height} image doesn't divide into {columns} x {rows} equal tiles")
     h, w = height // rows, width // columns
-    return picture.reshape(c, rows, h, columns, w).permute(1, 3, 0, 2, 4).reshape(rows * columns, c, h, w)
+    return image.reshape(c, rows, h, columns, w).permute(1, 3, 0, 2, 4).reshape(rows * columns, c, h, w)
 
 
 def to_pil(image: Float[Tensor, "c h w"]) -> Image.Image:
-    """An 8-bit picture of a float image in [0, 1] with 1 (grey), 3 (RGB) or 4 (RGBA) channels; values are rounded."""
+    """An 8-bit image of a float image in [0, 1] with 1 (grey), 3 (RGB) or 4 (RGBA) channels; values are rounded."""
     array = (image.detach().float().cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
 
-def write_picture(path: str | PathLike[str], image: Float[Tensor, "c h w"], *, overwrite: bool = True) -> Path:
+def write_image(path: str | PathLike[str], image: Float[Tensor, "c h w"], *, overwrite: bool = True) -> Path:
     """Write a float image in [0, 1]; the ending chooses the format.
 
     Raises:
         OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
     """
     path = Path(path)
-    if path.suffix.lower() not in PICTURE_ENDINGS:
-        raise OutputError(f"{path.name}: unknown picture ending; use one of {', '.join(PICTURE_ENDINGS)}")
+    if path.suffix.lower() not in IMAGE_ENDINGS:
+        raise OutputError(f"{path.name}: unknown image ending; use one of {', '.join(IMAGE_ENDINGS)}")
     with replacing(path, overwrite=overwrite) as temporary:
         to_pil(image).save(temporary)
     return path

@@ -81,11 +81,11 @@ def check(
 ) -> None:
     """Look for objects and views that can't be right; end with code 2 where there are any."""
     from instantmesh.data import contact_sheet, validation
-    from instantmesh.files.pictures import write_picture
+    from instantmesh.files.image_files import write_image
 
     source = validation.open_for_checking(root)
     if sheet:
-        write_picture(sheet, contact_sheet.contact_sheet(source, contact_sheet.spread(len(source))))
+        write_image(sheet, contact_sheet.contact_sheet(source, contact_sheet.spread(len(source))))
     report = validation.check(root.resolve(), workers or os.cpu_count() or 1)
     for finding in report.findings:
         typer.echo(finding)

@@ -52,11 +52,11 @@ def _read_mesh(pxr: Any, prim: Any) -> Any:
     points = np.array(geometry.GetPointsAttr().Get(), np.float64).reshape(-1, 3)
     vertex = np.array(geometry.GetFaceVertexIndicesAttr().Get(), np.int64)  # of every corner
     count = np.array(geometry.GetFaceVertexCountsAttr().Get(), np.int64)
-    factor, picture, uv_name = _base_color(pxr, prim)
+    factor, image, uv_name = _base_color(pxr, prim)
     found = {
         "normals": (geometry.GetNormalsAttr().Get(), geometry.GetNormalsInterpolation()),
         "uv": _primvar(pxr, prim, uv_name),
-        "color": _primvar(pxr, prim, "displayColor") if factor is None and picture is None else (None, ""),
+        "color": _primvar(pxr, prim, "displayColor") if factor is None and image is None else (None, ""),
     }
     at_corners = {
         name: _at_corners(np.array(values, np.float64), interpolation, vertex, np.repeat(np.arange(len(count)), count))
@@ -71,7 +71,7 @@ def _read_mesh(pxr: Any, prim: Any) -> Any:
         faces = faces[:, ::-1]
     values = {name: array[first] for name, array in at_corners.items()}
     visual = TextureVisuals(
-        uv=values.get("uv"), material=PBRMaterial(baseColorTexture=picture, baseColorFactor=_opaque(factor))
+        uv=values.get("uv"), material=PBRMaterial(baseColorTexture=image, baseColorFactor=_opaque(factor))
     )
     if "color" in values:
         visual.vertex_attributes["color"] = values["color"]

@@ -1,6 +1,6 @@
-"""A picture of what a model makes of six true views: the true object from four sides, and its mesh.
+"""An image of what a model makes of six true views: the true object from four sides, and its mesh.
 
-    python benchmarks/six_views_picture.py teapot.obj spot.obj --out docs/images/six-views.webp
+    python benchmarks/six_views_image.py teapot.obj spot.obj --out docs/images/six-views.webp
 
 Of mesh files (y up, front +z) and of held-out procedural objects with thin parts.
 """
@@ -18,7 +18,7 @@ from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.errors import InstantMeshError
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.evaluation.true_meshes import load_mesh_in_world
-from instantmesh.files.pictures import write_picture
+from instantmesh.files.image_files import write_image
 from instantmesh.render.preview import preview_sheet
 
 VIEW_PX, TILE_PX, PROCEDURAL_OBJECTS = 64, 150, 4
@@ -41,7 +41,7 @@ def main() -> None:
         objects = [load_mesh_in_world(path) for path in arguments.meshes]
         objects += [procedural_mesh(seed) for seed in seeds]
         pipeline = Pipeline.from_pretrained(arguments.model, "cpu", multiview=False)
-        write_picture(arguments.out, torch.cat([row(pipeline, true) for true in objects], dim=1))
+        write_image(arguments.out, torch.cat([row(pipeline, true) for true in objects], dim=1))
     except InstantMeshError as error:
         parser.exit(2, f"error: {error}\n")
 

@@ -21,11 +21,11 @@ from PIL import Image
 from instantmesh.errors import InputError, InstantMeshError, MissingFileError
 from instantmesh.files.colors import linear_to_srgb
 from instantmesh.files.frame import gltf_to_world
-from instantmesh.files.usd_models import read_usd_scene
+from instantmesh.files.usd_assets import read_usd_scene
 
 Array = NDArray[np.floating]
 
-MODEL_ENDINGS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".usdz")
+ASSET_ENDINGS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".usdz")
 _OBJ_DEFAULT = (102, 102, 102, 255)  # trimesh's diffuse colour of a material that has none
 _GREY = 0.8
 _LIGHT = np.array((1.0, 0.5, 2.0)) / np.linalg.norm((1.0, 0.5, 2.0))  # towards the light, world frame
@@ -33,7 +33,7 @@ _SHADE = 0.6
 
 
 @dataclass(frozen=True)
-class ModelPart:
+class AssetPart:
     """Triangles of one material.
 
     Attributes:
@@ -52,22 +52,22 @@ class ModelPart:
     normals: Array | None
 
 
-def read_model(path: str | PathLike[str]) -> list[ModelPart]:
+def read_asset(path: str | PathLike[str]) -> list[AssetPart]:
     """Read a model whose up axis is y and front is +z, as glTF has it; other formats are taken to be like that too.
 
-    A picture `<stem>_texture.png` beside the file is the texture of its textured parts. Parts without any colour are
+    An image `<stem>_texture.png` beside the file is the texture of its textured parts. Parts without any colour are
     grey.
 
     Raises:
         MissingFileError: no such file.
-        InputError: unknown ending, or the file or a picture in it can't be read, or it holds no triangles.
+        InputError: unknown ending, or the file or an image in it can't be read, or it holds no triangles.
         MissingBackendError: USDZ without usd-core.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"no mesh file {path}")
-    if path.suffix.lower() not in MODEL_ENDINGS:
-        raise InputError(f"{path.name}: unknown mesh ending; use one of {', '.join(MODEL_ENDINGS)}")
+    if path.suffix.lower() not in ASSET_ENDINGS:
+        raise InputError(f"{path.name}: unknown mesh ending; use one of {', '.join(ASSET_ENDINGS)}")
     try:
         parts = _read_parts(path)
     except InstantMeshError:
@@ -81,7 +81,7 @@ def read_model(path: str | PathLike[str]) -> list[ModelPart]:
     return parts
 
 
-def joined_triangles(parts: Sequence[ModelPart]) -> tuple[Array, NDArray[np.int64]]:
+def joined_triangles(parts: Sequence[AssetPart]) -> tuple[Array, NDArray[np.int64]]:
     """Vertices (v, 3) and faces (f, 3) of all parts together, in their order."""
     starts = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
     faces = [part.faces + start for part, start in zip(parts, starts, strict=True)]
@@ -97,7 +97,7 @@ def soft_light(normals: Array) -> Array:
     return 1 - _SHADE * (1 - normals @ _LIGHT) / 2
 
 
-def _read_parts(path: Path) -> list[ModelPart]:
+def _read_parts(path: Path) -> list[AssetPart]:
     import trimesh  # here, so that importing the package stays fast
 
     beside = path.with_name(f"{path.stem}_texture.png")
@@ -107,7 +107,7 @@ def _read_parts(path: Path) -> list[ModelPart]:
     if complaints and texture_beside is None:
         raise InputError(f"{path}: a texture is missing or can't be read ({complaints[0]})")
     is_linear = path.suffix.lower() in (".glb", ".gltf", ".usdz")
-    pixels: dict[int, NDArray[np.uint8]] = {}  # of each picture once; materials share them
+    pixels: dict[int, NDArray[np.uint8]] = {}  # of each image once; materials share them
     parts = []
     for node in scene.graph.nodes_geometry:  # not `scene.dump()`, which drops vertex colours beside a material
         transform, name = scene.graph[node]
@@ -119,7 +119,7 @@ def _read_parts(path: Path) -> list[ModelPart]:
 
 @contextmanager
 def _complaints() -> Iterator[list[str]]:
-    """What trimesh says about pictures: it goes on without those it can't read, and tells its debugging log only."""
+    """What trimesh says about images: it goes on without those it can't read, and tells its debugging log only."""
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -147,7 +147,7 @@ def _read_part(
     texture_beside: Image.Image | None,
     is_linear: bool,
     pixels: dict[int, NDArray[np.uint8]],
-) -> ModelPart:
+) -> AssetPart:
     normals = mesh.vertex_normals if "vertex_normals" in mesh._cache else None  # else trimesh would make some up
     visual = mesh.visual
     uv, texture, colors = None, None, None
@@ -164,7 +164,7 @@ def _read_part(
         colors = np.full(mesh.vertices.shape, _GREY) if colors is None else colors
     linear = transform[:3, :3]
     mirrored = np.linalg.det(linear) < 0
-    return ModelPart(
+    return AssetPart(
         gltf_to_world(mesh.vertices @ linear.T + transform[:3, 3]),
         np.asarray(mesh.faces[:, ::-1] if mirrored else mesh.faces, dtype=np.int64),
         None if uv is None else np.nan_to_num(np.asarray(uv, dtype=np.float64)) * (1, -1) + (0, 1),
@@ -193,7 +193,7 @@ def _material(visual: Any) -> tuple[Image.Image | None, Array | None]:
         color, at_vertices = material.baseColorFactor, visual.vertex_attributes.get("color")
         factors = [_unit_range(factor) for factor in (color, at_vertices) if factor is not None]
         return material.baseColorTexture, functools.reduce(np.multiply, factors) if factors else None
-    # OBJ: trimesh puts a 2 x 2 picture and a grey where the file gives nothing; a texture stands for the colour.
+    # OBJ: trimesh puts a 2 x 2 image and a grey where the file gives nothing; a texture stands for the colour.
     if material.image is not None:
         return None if material.image.size == (2, 2) else material.image, None
     return None, None if tuple(material.diffuse) == _OBJ_DEFAULT else _unit_range(material.diffuse)
