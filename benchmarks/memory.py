@@ -140,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    painting = multiview_parts()
+    generating = multiview_parts()
     rebuilding = {name: reconstruction_parts(name) for name in MODELS}
 
     def gigabytes(parts: Parts) -> dict[str, dict[str, float]]:
@@ -150,9 +150,9 @@ def main() -> None:
         }
 
     report = {
-        "networks": {"multiview": gigabytes(painting)} | {name: gigabytes(x) for name, x in rebuilding.items()},
+        "networks": {"multiview": gigabytes(generating)} | {name: gigabytes(x) for name, x in rebuilding.items()},
         "modes_gb": {
-            name: modes([painting, parts] if name.startswith("instant") else [parts])
+            name: modes([generating, parts] if name.startswith("instant") else [parts])
             for name, parts in rebuilding.items()
         },
     }

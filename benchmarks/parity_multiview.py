@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from instantmesh.multiview import zero123plus
-from instantmesh.multiview.latent_space import encode_painted
+from instantmesh.multiview.latent_space import encode_views
 from instantmesh.multiview.noise import NoiseSource
 from instantmesh.multiview.pretrained import processor_class
 from instantmesh.multiview.reference_attention import predict_with_reference
@@ -113,7 +113,7 @@ def _predictions(
     noised = DDPMScheduler(**config["scheduler"]).add_noise(condition, noise, timestep)  # pyright: ignore[reportArgumentType]
     predicted = predict_with_reference(pipeline.unet, sample, timestep, text, noised)
     yield "train.v_pred", predicted, expected["train.v_pred"], None
-    yield "target.latents", encode_painted(pipeline.vae, expected["target.grid"]), expected["target.latents"], None
+    yield "target.latents", encode_views(pipeline.vae, expected["target.grid"]), expected["target.latents"], None
 
 
 def _sample(pipeline: Zero123PlusPipeline, image: Image.Image, expected: dict[str, Tensor]) -> Tensor:

@@ -99,7 +99,7 @@ def cut_out(views: Views, masks: torch.Tensor) -> Image.Image:
     return to_pil(torch.cat([color, mask]))
 
 
-def attempts(chain: Chain | None, true: Mesh, size_px: int, seeds: range) -> list[tuple[str, str, Callable[[], Mesh]]]:
+def methods(chain: Chain | None, true: Mesh, size_px: int, seeds: range) -> list[tuple[str, str, Callable[[], Mesh]]]:
     """What is to be made: given, method, and what makes one mesh."""
     views, masks = true_views(true, six_view_cameras(), size_px)
     query, query_mask = true_views(true, query_camera(), PHOTO_SIZE_PX)
@@ -121,7 +121,7 @@ def measure(
 ) -> tuple[list[Record], list[Mesh]]:
     """Records of one object, and the meshes that were made of it."""
     records, meshes = [], []
-    for given, method, make in attempts(chain, true, size_px, seeds):
+    for given, method, make in methods(chain, true, size_px, seeds):
         start = time.perf_counter()
         try:
             mesh = make()

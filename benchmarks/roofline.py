@@ -43,7 +43,7 @@ UNET_SIZES: dict[str, Any] = {
 }
 """Zero123++'s; 865,910,724 parameters."""
 LATENTS, CONDITION, PROMPT = (2, 4, 120, 80), (2, 4, 64, 64), (2, 77, 1024)
-"""Of a painted image of 640 x 960 pixels, of its condition, and of prompts; all without and with the photo."""
+"""Of a tiled image of 640 x 960 pixels, of its condition, and of prompts; all without and with the photo."""
 SIX_VIEWS = 6
 _REPEATS = 5
 

@@ -2,9 +2,9 @@
 
     python benchmarks/solvers.py --model tiny --out benchmarks/results/solvers-tiny.json
 
-Solvers with noise and without paint different images of the same seed, so they are judged by the truth, not by each
-other: held-out procedural objects are photographed once, the six views are painted in every mode with several seeds and
-reconstructed. PSNR is that of the painted views against the object's true views; Chamfer distance and F-score at 0.1
+Solvers with noise and without give different images of the same seed, so they are judged by the truth, not by each
+other: held-out procedural objects are photographed once, the six views are sampled in every mode with several seeds and
+reconstructed. PSNR is that of the generated views against the object's true views; Chamfer distance and F-score at 0.1
 are those of `quality.py`. Beside each mean stand its difference to the exact mode (the first row) and that difference's
 standard error over objects; in the first row, the mean difference between two seeds of the same object.
 """

@@ -47,7 +47,7 @@ class Cost:
 def transformer_cost(config: InstantMeshConfig, views: int, *, gradient_checkpointing: bool) -> tuple[int, Cost]:
     """Computed: the model's parameters, and what an object's planes cost in bf16.
 
-    Blocks that are recomputed save their inputs alone, and in the backward pass one block at a time all it has.
+    Blocks that are checkpointed save their inputs alone, and in the backward pass one block at a time all it has.
     """
     size = config.image_size_px
     with FakeTensorMode():

@@ -6,7 +6,7 @@ For the mesh files (y up, front +z) of a folder, the surface's colours are read 
 from the field alone and once with the images blended in where they see the surface well (`texture.view_colors`), and
 four other views are compared with the true ones. The cases:
     320 px, 64 px   a model's mesh and field from six true views; the images that are blended in have that side
-    painted         the whole chain from one image, with the views that it painted itself; the mesh is brought to the
+    generated       the whole chain from one image, with the views that it generated itself; the mesh is brought to the
                     true bounding box's centre and size before its images are taken
     true shape      the true mesh, its colours blurred: nothing but the blending
 PSNR and SSIM are of whole images at 160 pixels; `inside` is the PSNR of the pixels that both meshes cover, which the
@@ -45,7 +45,7 @@ FINE_FACES = 120_000
 BLUR = 0.04  # standard deviation, world units: about what tiny's fields show
 NEIGHBOURS = 64
 SITES = 20_000
-CASES = ("320 px", "64 px", "painted", "true shape")
+CASES = ("320 px", "64 px", "generated", "true shape")
 METRICS = ("psnr", "ssim", "inside")
 
 
@@ -91,7 +91,7 @@ def cases(pipeline: Pipeline, true: Mesh, steps: int, seed: int) -> Iterator[tup
         yield f"{size_px} px", in_field_colors(finished, pipeline.reconstructor.encode(views)), views
     query, mask = true_views(true, query_camera(), PHOTO_SIZE_PX)
     result = pipeline(cut_out(query, mask), seed=seed, steps=steps)
-    yield "painted", in_field_colors(result.mesh, result.field), result.views
+    yield "generated", in_field_colors(result.mesh, result.field), result.views
     yield "true shape", blurred(fine(true)), true_views(true, six_view_cameras(), 320)[0]
 
 
@@ -120,7 +120,7 @@ def scores(mesh: Mesh, true: Mesh) -> dict[str, float]:
 
 
 def measure(name: str, case: str, mesh: Mesh, blended: Mesh, true: Mesh) -> dict[str, Any]:
-    if case == "painted":
+    if case == "generated":
         mesh, blended = match_box(mesh, true), match_box(blended, true)
     before, after = scores(mesh, true), scores(blended, true)
     row: dict[str, Any] = {"mesh": name, "case": case}
@@ -171,8 +171,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--meshes", type=Path, required=True, help="folder of mesh files, y up")
     parser.add_argument("--model", default="tiny", help="name or folder (default tiny)")
-    parser.add_argument("--steps", type=int, default=75, help="denoising steps of the painted views (default 75)")
-    parser.add_argument("--seed", type=int, default=0, help="of the painted views")
+    parser.add_argument("--steps", type=int, default=75, help="denoising steps of the generated views (default 75)")
+    parser.add_argument("--seed", type=int, default=0, help="of the generated views")
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     parser.add_argument("--images", type=Path, help="folder for sheets: without views, with them, the truth")
     try:

@@ -54,15 +54,15 @@ def stage_costs(name: str) -> dict[str, Any]:
     """An object's costs, with all activations kept and with checkpointing, and what follows for 1, 2 and 8 GPUs."""
     config = _config(name)
     parameters, kept = transformer_cost(config.model, config.views.inputs, gradient_checkpointing=False)
-    _, recomputed = transformer_cost(config.model, config.views.inputs, gradient_checkpointing=True)
+    _, checkpointed = transformer_cost(config.model, config.views.inputs, gradient_checkpointing=True)
     if isinstance(config, NerfConfig):
         images, size_px = nerf_cost(config), config.patch_px
-        recomputed_images = _recomputed_rays(images, config)
+        checkpointed_images = _checkpointed_rays(images, config)
     else:
         images, size_px = mesh_cost(config), IMAGE_PX
-        recomputed_images = images
+        checkpointed_images = images
     perceptual = vgg_cost(config.views.targets, size_px)
-    ways = {"kept": (kept, images, perceptual), "checkpointed": (recomputed, recomputed_images, perceptual)}
+    ways = {"kept": (kept, images, perceptual), "checkpointed": (checkpointed, checkpointed_images, perceptual)}
     return {
         "parameters": parameters,
         "object": {way: _object(*parts) for way, parts in ways.items()},
@@ -91,7 +91,7 @@ def _object(transformers: Cost, images: Cost, perceptual: Cost) -> dict[str, Any
     }
 
 
-def _recomputed_rays(images: Cost, config: NerfConfig) -> Cost:
+def _checkpointed_rays(images: Cost, config: NerfConfig) -> Cost:
     """One chunk of rays at a time, of as many as the object has; the forward pass, a third of all, runs twice."""
     rays = config.views.targets * config.patch_px**2
     return replace(images, saved=images.saved * 4096 / rays, flops={k: 4 / 3 * v for k, v in images.flops.items()})

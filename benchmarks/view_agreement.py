@@ -4,7 +4,7 @@
 
 Six true views at 64 pixels of the mesh files (y up, front +z) of a folder and of six held-out procedural objects are
 reconstructed as they are, and with wrong ones among them: two exchanged, one mirrored, one a quarter too small, one of
-another object. Then the photos of a folder are painted from several seeds. For each kind stand how many objects there
+another object. Then the photos of a folder are sampled from several seeds. For each kind stand how many objects there
 are, how many were warned of, and the largest distance of outlines.
 """
 
@@ -73,7 +73,7 @@ def judged(arguments: argparse.Namespace) -> Iterator[tuple[str, ViewAgreement]]
     for photo in sorted(arguments.photos.glob("*.png")):
         for seed in SEEDS:
             result = pipeline(photo, seed=seed, steps=arguments.steps)
-            yield "painted", view_agreement(result.mesh, result.views)
+            yield "generated", view_agreement(result.mesh, result.views)
 
 
 def run(arguments: argparse.Namespace) -> None:

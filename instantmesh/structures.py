@@ -154,8 +154,6 @@ class Views:
         """
         tiled = image_files.tile(self.images, columns=min(len(self), 2))
         return image_files.write_image(path, tiled, overwrite=overwrite)
-            path, image_files.tile(self.images, columns=min(len(self), 2)), overwrite=overwrite
-        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -115,8 +115,8 @@ def test_reconstruct_a_image_and_a_folder(tmp_path, monkeypatch, capsys):
 
 def test_a_textured_mesh_goes_through_the_commands(photos, tmp_path, monkeypatch, capsys):
     arguments = ("generate", photos / "photo6.png", "-o", tmp_path, "--model", "tiny", "--seed", 1, "--steps", 2)
-    wishes = ("--texture-size", 128, "--target-faces", 1000, "--format", "obj", "--up", "z", "--size-m", 0.5)
-    assert run(monkeypatch, capsys, *arguments, *wishes, "--origin", "bottom")[0] == 0
+    options = ("--texture-size", 128, "--target-faces", 1000, "--format", "obj", "--up", "z", "--size-m", 0.5)
+    assert run(monkeypatch, capsys, *arguments, *options, "--origin", "bottom")[0] == 0
     with Image.open(tmp_path / "photo6_texture.png") as texture:
         assert texture.size == (128, 128)
     saved = trimesh.load(tmp_path / "photo6.obj", process=False)

@@ -1,4 +1,4 @@
-"""Finishing as a whole: the order of its steps, wishes refused before work, methods of the mesh."""
+"""Finishing as a whole: the order of its steps, options refused before work, methods of the mesh."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tests.mesh.shapes import joined, ring, sphere
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({"min_component_area": 1.5}, "min_component_area is a share"),
         ({"largest_hole": -0.1}, "largest_hole is a share"),
@@ -17,9 +17,9 @@ from tests.mesh.shapes import joined, ring, sphere
         ({"texture_size": 16}, "texture_size must be"),
     ],
 )
-def test_what_can_t_be_is_refused_at_once(wishes: dict[str, float], message: str) -> None:
+def test_what_can_t_be_is_refused_at_once(options: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Finishing(**wishes)  # pyright: ignore[reportArgumentType]
+        Finishing(**options)  # pyright: ignore[reportArgumentType]
 
 
 def test_steps_come_in_their_order_and_say_what_they_did() -> None:

@@ -68,7 +68,7 @@ def _geometry(pxr: Any, stage: Any, mesh: MeshArrays) -> Any:
 
 
 def _material(pxr: Any, stage: Any, mesh: MeshArrays) -> Any:
-    """Dull paint in the colours of the texture or of the vertices, by UsdPreviewSurface's nodes."""
+    """A dull material in the colours of the texture or of the vertices, by UsdPreviewSurface's nodes."""
     types = pxr.Sdf.ValueTypeNames
     material = pxr.UsdShade.Material.Define(stage, "/Object/Material")
 
@@ -81,7 +81,7 @@ def _material(pxr: Any, stage: Any, mesh: MeshArrays) -> Any:
 
     surface = node("Surface", "UsdPreviewSurface", metallic=(types.Float, 0.0), roughness=(types.Float, 1.0))
     material.CreateSurfaceOutput().ConnectToSource(surface.ConnectableAPI(), "surface")
-    paint = surface.CreateInput("diffuseColor", types.Color3f)
+    diffuse = surface.CreateInput("diffuseColor", types.Color3f)
     if mesh.texture is not None:
         places = node("Places", "UsdPrimvarReader_float2", varname=(types.String, "st"))
         image = node(
@@ -94,12 +94,12 @@ def _material(pxr: Any, stage: Any, mesh: MeshArrays) -> Any:
         )
         at = image.CreateInput("st", types.Float2)
         at.ConnectToSource(places.CreateOutput("result", types.Float2))
-        paint.ConnectToSource(image.CreateOutput("rgb", types.Float3))
+        diffuse.ConnectToSource(image.CreateOutput("rgb", types.Float3))
     elif mesh.colors is not None:
         colors = node("Colors", "UsdPrimvarReader_float3", varname=(types.String, "displayColor"))
-        paint.ConnectToSource(colors.CreateOutput("result", types.Float3))
+        diffuse.ConnectToSource(colors.CreateOutput("result", types.Float3))
     else:
-        paint.Set((0.6, 0.6, 0.6))  # linear: the light grey that meshes without colours are drawn in
+        diffuse.Set((0.6, 0.6, 0.6))  # linear: the light grey that meshes without colours are drawn in
     return material
 
 

@@ -108,12 +108,12 @@ def _base_color(pxr: Any, prim: Any) -> tuple[Any, Image.Image | None, str]:
     """The bound material's linear colour, or its texture and the name of its texture coordinates."""
     material, _ = pxr.UsdShade.MaterialBindingAPI(prim).ComputeBoundMaterial()
     surface = material.ComputeSurfaceSource()[0] if material else None
-    paint = surface.GetInput("diffuseColor") if surface else None
-    if not paint:
+    diffuse = surface.GetInput("diffuseColor") if surface else None
+    if not diffuse:
         return None, None, "st"
-    node = _source(pxr, paint)
+    node = _source(pxr, diffuse)
     if node is None:
-        return paint.Get(), None, "st"
+        return diffuse.Get(), None, "st"
     if node.GetIdAttr().Get() != "UsdUVTexture":
         return None, None, "st"
     file = node.GetInput("file").Get()

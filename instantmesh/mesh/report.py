@@ -176,7 +176,7 @@ def _warnings(numbers: dict[str, Any], volume: float | None, colors: str) -> lis
     if numbers["faces"] > _MANY_FACES:
         found.append(f"{numbers['faces']:,} faces are many for viewers and games: target_faces makes them fewer")
     if (numbers["texture_overlap"] or 0) > _OVERLAP:
-        found.append("places in the texture belong to several faces: what is painted there shows on all of them")
+        found.append("places in the texture belong to several faces: what is drawn there shows on all of them")
     if colors == "none":
         found.append("no colours: viewers will show it grey (STL files can't carry any)")
     return found
@@ -197,7 +197,9 @@ def _cuts(mesh: Triangles, boundary_edges: Indices) -> list[str]:
     if not cut or len(cut) == len(_SIDES):
         return []
     sides = ", ".join(side for side in _SIDES if side in cut)
-    return [f"the surface is cut off flat at {sides}; if by the edge of the reconstruction's grid, pass scale=0.8"]
+    return [
+        f"the surface is cut off flat at {sides}; if by the edge of the reconstruction's grid, pass camera_distance_scale=0.8"
+    ]
 
 
 def _colors(parts: list[AssetPart]) -> str:

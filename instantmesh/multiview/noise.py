@@ -17,7 +17,7 @@ class NoiseSource:
     it draws doesn't depend on its company.
 
     Args:
-        generators: one a sample, on the CPU, for the same draws on every device, or on the device that paints. None is
+        generators: one a sample, on the CPU, for the same draws on every device, or on the device that samples. None is
             a new one with a seed from the system.
     """
 
@@ -29,7 +29,7 @@ class NoiseSource:
         return posterior.sample(self.generators)  # pyright: ignore[reportArgumentType]
 
     def initial(self, shape: Sequence[int], device: torch.device) -> Tensor:
-        """(n, *shape) unit noise that the painting starts from."""
+        """(n, *shape) unit noise that sampling starts from."""
         return randn_tensor((len(self.generators), *shape), generator=self.generators, device=device)
 
     def reference(self, condition: Tensor) -> Tensor:
@@ -42,8 +42,8 @@ class NoiseSource:
 
     def step(self, scheduler: Any, prediction: Tensor, timestep: Tensor, latents: Tensor) -> Tensor:
         """The scheduler's step, with its own noise if it draws any."""
-        draws = {"generator": self.generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
-        return scheduler.step(prediction, timestep, latents, return_dict=False, **draws)[0]
+        own = {"generator": self.generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
+        return scheduler.step(prediction, timestep, latents, return_dict=False, **own)[0]
 
 
 def _new_generator() -> torch.Generator:

@@ -8,7 +8,7 @@ Cross-attention to the text (`attn2`) is unchanged in both.
 
 The reference pass ends at the last self-attention layer: what comes after it would be thrown away.
 
-Symbols: b images; c latent channels; h x w latents of the painted image, k x l of the condition;
+Symbols: b images; c latent channels; h x w latents of the tiled image, k x l of the condition;
 t text tokens of d channels.
 """
 

@@ -2,7 +2,7 @@
 
 "euler-ancestral" adds fresh noise at every step; the released systems use it, with 75 steps. "dpm++" (DPM-Solver++,
 arXiv 2211.01095) and "unipc" (arXiv 2302.04867) add none and are of second order: 20 to 28 steps are enough for them.
-They paint other images of the same seed.
+They give other images of the same seed.
 """
 
 from typing import Any, Literal

@@ -1,10 +1,10 @@
-"""Zero123++ (arXiv 2310.15110): one image of an object becomes six views, painted as one 3 x 2 image.
+"""Zero123++ (arXiv 2310.15110): one image of an object becomes six views, sampled as one 3 x 2 image.
 
 Every denoising step is two passes of the UNet (`reference_attention`); the prompt is the empty one, to which the
 image's CLIP embedding is added token by token with the checkpoint's ramping coefficients.
 
-Symbols: c latent channels; h x w latents of the painted image, k x l of the condition; t prompt tokens of d channels.
-n samples are painted at a time, in batches of b = 2 n: n without their condition (negative), then n with it.
+Symbols: c latent channels; h x w latents of the tiled image, k x l of the condition; t prompt tokens of d channels.
+n samples are denoised at a time, in batches of b = 2 n: n without their condition (negative), then n with it.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjec
 
 from instantmesh.errors import InputError
 from instantmesh.files.image_files import to_pil
-from instantmesh.multiview.latent_space import decode_painted
+from instantmesh.multiview.latent_space import decode_views
 from instantmesh.multiview.noise import NoiseSource
 from instantmesh.multiview.pretrained import load_components
 from instantmesh.multiview.reference_attention import Memory, install_reference_attention, recall, remember
@@ -137,7 +137,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
         solver: Solver | None = None,
         reference_every: int = 1,
     ) -> ImagePipelineOutput:
-        """Paint the six views of the object in `image`, or of each of several, which are painted together.
+        """Generate the six views of the object in `image`, or of each of several, which are sampled together.
 
         Args:
             image: the object, cut out and centred; RGB on white, or RGBA, which is laid on white. Or n of them.
@@ -145,9 +145,9 @@ class Zero123PlusPipeline(DiffusionPipeline):
             guidance_scale: how far predictions are moved from unconditional to conditional (1: conditional).
             generator: fixes every random draw, see `NoiseSource`; one for each image, whose views are then
                 those that it would get alone, but for rounding.
-            width: of a painted image in pixels, two tiles; None is the model's own.
+            width: of the tiled image in pixels, two tiles; None is the model's own.
             height: likewise, three tiles.
-            output_type: "pil", n PIL images; "pt", (n, 3, height, width) in [0, 1]; "latent", painted latents.
+            output_type: "pil", n PIL images; "pt", (n, 3, height, width) in [0, 1]; "latent", their latents.
             callback_on_step_end: diffusers' convention: called with (pipeline, step, timestep, {"latents": ...}) and
                 may return other latents.
             solver: see `solvers`; None is the pipeline's `scheduler`, Euler's ancestral steps unless you put another
@@ -255,7 +255,7 @@ class Zero123PlusPipeline(DiffusionPipeline):
     def _output(self, latents: Float[Tensor, "n c h w"], output_type: str) -> ImagePipelineOutput:
         images: Any = latents
         if output_type != "latent":  # one by one, as they are encoded
-            images = torch.cat([decode_painted(self._exact_vae(), x) for x in latents.split(1)])
+            images = torch.cat([decode_views(self._exact_vae(), x) for x in latents.split(1)])
         if output_type == "pil":
             images = [to_pil(x) for x in images]
         self.maybe_free_model_hooks()

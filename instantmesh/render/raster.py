@@ -105,13 +105,13 @@ def render_mesh(
     width = height if width is None else width
     if height < 1 or width < 1:
         raise InputError(f"images need positive sides, got {width} x {height}")
-    normals, paint = mesh.vertex_normals(), _paint(mesh, color_field)
+    normals, color_of = mesh.vertex_normals(), _color_of(mesh, color_field)
     cameras = cameras.to(mesh.vertices.device)
     seen = _seen(mesh, cameras, height, width)
     pixels = to_pixels(mesh.vertices, cameras, height, width)
     edges = mesh_edges(mesh.faces, len(mesh.vertices)) if antialias else None
     views = [
-        _render_view(mesh.faces, normals, paint, seen[i], pixels[i], edges, background) for i in range(len(cameras))
+        _render_view(mesh.faces, normals, color_of, seen[i], pixels[i], edges, background) for i in range(len(cameras))
     ]
     color, mask, normal, depth = torch.stack(views).permute(0, 3, 1, 2).split([3, 1, 3, 1], dim=1)
     return MeshRenderings(color, mask, depth, normal)
@@ -148,7 +148,7 @@ def interpolate(attributes: Float[Tensor, "v k"], fragments: Fragments) -> Float
     return (at_corners * fragments.barycentric[..., None]).sum(1)
 
 
-def _paint(mesh: Mesh, color_field: ColorField | None) -> Callable[[Fragments], Tensor]:
+def _color_of(mesh: Mesh, color_field: ColorField | None) -> Callable[[Fragments], Tensor]:
     """What gives the colours (p, 3) of the surface that p pixels see."""
     texture, colors = mesh.texture, mesh.vertex_colors
     if color_field is not None:
@@ -171,7 +171,7 @@ def _seen(mesh: Mesh, cameras: Cameras, height: int, width: int) -> Int[Tensor, 
 def _render_view(
     faces: Int[Tensor, "f 3"],
     normals: Float[Tensor, "v 3"],
-    paint: Callable[[Fragments], Tensor],
+    color_of: Callable[[Fragments], Tensor],
     seen: Int[Tensor, "height width"],
     pixels: Float[Tensor, "v 3"],
     edges: EdgeIncidence | None,
@@ -180,7 +180,7 @@ def _render_view(
     """Colour, mask, normal and depth of one view, channels last."""
     fragments = rasterize(faces, seen, pixels)
     normal = normalize(interpolate(normals, fragments), dim=1, eps=1e-12)
-    color = paint(fragments)
+    color = color_of(fragments)
     behind = normals.new_tensor([background] * 3 + [0.0] * 4).expand(seen.numel(), 7)
     values = behind.index_copy(0, fragments.pixel, torch.cat([color, torch.ones_like(color[:, :1]), normal], dim=1))
     depth = normals.new_zeros(seen.numel()).index_copy(0, fragments.pixel, fragments.depth).reshape(seen.shape)

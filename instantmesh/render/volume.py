@@ -71,23 +71,23 @@ def box_limits(
 
 
 def stratified(
-    near: Float[Tensor, " p"], far: Float[Tensor, " p"], draws: Float[Tensor, "p c"]
+    near: Float[Tensor, " p"], far: Float[Tensor, " p"], noise: Float[Tensor, "p c"]
 ) -> Float[Tensor, "p c"]:
     """Depths evenly from near to far, each moved on by its draw in [0, 1) times their spacing."""
-    count = draws.shape[-1]
+    count = noise.shape[-1]
     share = torch.linspace(0, 1, count, device=near.device, dtype=near.dtype)
-    return near[:, None] + (share + draws / (count - 1)) * (far - near)[:, None]
+    return near[:, None] + (share + noise / (count - 1)) * (far - near)[:, None]
 
 
 def importance(
-    depths: Float[Tensor, "p c"], weights: Float[Tensor, "p intervals"], draws: Float[Tensor, "p fine"]
+    depths: Float[Tensor, "p c"], weights: Float[Tensor, "p intervals"], noise: Float[Tensor, "p fine"]
 ) -> Float[Tensor, "p fine"]:
-    """Depths where weights are: the inverse of their cumulative distribution at the draws, not differentiable.
+    """Depths where weights are: the inverse of their cumulative distribution at uniform noise, not differentiable.
 
     Args:
         depths: ascending.
         weights: of the c - 1 intervals between them.
-        draws: in [0, 1].
+        noise: uniform in [0, 1].
     """
     with torch.no_grad():
         blurred = avg_pool1d(max_pool1d(weights[:, None], 2, stride=1, padding=1), 2, stride=1)[:, 0] + 0.01
@@ -96,12 +96,12 @@ def importance(
         share = blurred[:, 1:-1] + 1e-5
         share = share / share.sum(-1, keepdim=True)
         cumulative = torch.cat([torch.zeros_like(share[:, :1]), share.cumsum(-1)], dim=-1)
-        upper = torch.searchsorted(cumulative, draws.contiguous(), right=True)
+        upper = torch.searchsorted(cumulative, noise.contiguous(), right=True)
         below, above = (upper - 1).clamp(min=0), upper.clamp(max=share.shape[-1])
         start, end = cumulative.gather(1, below), cumulative.gather(1, above)
         width = torch.where(end - start < 1e-5, 1.0, end - start)
         left, right = middle.gather(1, below), middle.gather(1, above)
-        return left + (draws - start) / width * (right - left)
+        return left + (noise - start) / width * (right - left)
 
 
 def transmitted_weights(alpha: Float[Tensor, "p intervals"]) -> Float[Tensor, "p intervals"]:
@@ -211,17 +211,19 @@ def _render_hits(
     half: int,
     generator: torch.Generator | None,
 ) -> RayValues:
-    coarse = stratified(near, far, _draws(origins, half, generator, fixed=torch.full((half,), 0.5)))
+    coarse = stratified(near, far, _uniform_noise(origins, half, generator, fixed=torch.full((half,), 0.5)))
     coarse_color, coarse_density = _ask(field, origins, directions, coarse)
     weights = interval_weights(coarse, coarse_density)
-    fine = importance(coarse, weights, _draws(origins, half, generator, fixed=torch.linspace(0, 1, half)))
+    fine = importance(coarse, weights, _uniform_noise(origins, half, generator, fixed=torch.linspace(0, 1, half)))
     fine_color, fine_density = _ask(field, origins, directions, fine)
     depths, order = torch.cat([coarse, fine], dim=1).sort(dim=1, stable=True)
     color = torch.cat([coarse_color, fine_color], dim=1).take_along_dim(order[..., None], 1)
     return composite(depths, color, torch.cat([coarse_density, fine_density], dim=1).gather(1, order))
 
 
-def _draws(like: Tensor, count: int, generator: torch.Generator | None, fixed: Tensor) -> Float[Tensor, "p count"]:
+def _uniform_noise(
+    like: Tensor, count: int, generator: torch.Generator | None, fixed: Tensor
+) -> Float[Tensor, "p count"]:
     if generator is None:
         return fixed.to(like).expand(len(like), count)
     return torch.rand(len(like), count, generator=generator, device=like.device, dtype=like.dtype)

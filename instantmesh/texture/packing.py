@@ -86,19 +86,19 @@ def _dropped(charts: Charts, scale: float, gutter_px: int, width_px: int) -> _Dr
     """The charts at so many texels per unit; the better of two orders, by area and by height."""
     outlines = [charts.outlines(scale, way, gutter_px) for way in range(4)]
     width, height = (charts.sides * scale).T
-    turns = np.where(np.maximum(width, height) > _SMALL_PX, 4, 1)
+    rotations = np.where(np.maximum(width, height) > _SMALL_PX, 4, 1)
     orders = [np.argsort(-width * height, kind="stable")]
-    if turns.mean() > 2:
+    if rotations.mean() > 2:
         orders.append(np.argsort(-height, kind="stable"))
-    return min((_dropped_in(order, outlines, turns, width_px) for order in orders), key=lambda drop: drop.height_px)
+    return min((_dropped_in(order, outlines, rotations, width_px) for order in orders), key=lambda drop: drop.height_px)
 
 
-def _dropped_in(order: Indices, outlines: list[Outlines], turns: Indices, width_px: int) -> _Drop:
+def _dropped_in(order: Indices, outlines: list[Outlines], rotations: Indices, width_px: int) -> _Drop:
     filled = np.zeros(width_px, np.int64)  # rows of each column that are taken
     ways, moves = np.zeros(len(order), np.int64), np.zeros((len(order), 2), np.int64)
     for chart in order:
         lowest, taken = np.inf, filled[:0]
-        for way in range(turns[chart]):
+        for way in range(rotations[chart]):
             top, bottom = outlines[way].of(int(chart))
             if len(top) > width_px:
                 continue

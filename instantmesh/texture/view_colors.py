@@ -4,7 +4,7 @@ An image's weight at a point of the surface is the product of four numbers in [0
 continuous over the surface, so that no seam shows where an image's part ends:
     facing      how squarely its camera looks at the surface; 0 well before it only grazes it
     room        how far away, in the image, the nearest outline is: of the mesh, of one part of the mesh in front of
-                another, of what is painted. Shape and image never fit exactly, and what lies beyond an outline (the
+                another, of the foreground. Shape and image never fit exactly, and what lies beyond an outline (the
                 white background, another part) must not be taken for the surface
     seen        nothing of the mesh lies between. Where that changes there is an outline, and no room
     credible    around the place the image is, on average, as the field is. Detail may differ, and is what is wanted
@@ -83,7 +83,7 @@ class _ViewMaps:
 
     Attributes:
         camera: the one that took it.
-        colors_and_room: (4, h, w) the view's colours; room to what isn't painted.
+        colors_and_room: (4, h, w) the view's colours; room to what isn't foreground.
         outline_room: (1, finer h, finer w) room to the mesh's outlines.
         jump: steps of depth at distance 1 from which on something lies in front of something else.
         margin: from outlines, where the weight is 0. Like all room in terms of the image's height.
@@ -98,9 +98,9 @@ class _ViewMaps:
 
 def _view_maps(image: Float[Tensor, "3 h w"], depth: Float[Tensor, "h2 w2"], camera: Cameras, finer: int) -> _ViewMaps:
     height, device = image.shape[-2], depth.device
-    painted = (image.amin(0) <= _WHITE).numpy()
+    foreground = (image.amin(0) <= _WHITE).numpy()
     jump = _STEEPEST / (float(camera.intrinsics[0, 1, 1]) * height * finer)
-    colors_and_room = np.concatenate([image.numpy(), _room(painted)[None]])
+    colors_and_room = np.concatenate([image.numpy(), _room(foreground)[None]])
     outline_room = _room(~_outlines(depth.detach().cpu().numpy(), jump))[None]
     return _ViewMaps(
         camera,
@@ -185,8 +185,8 @@ def _blended(
     share = 1 - (1 - weight).prod(0)
     better = weight.square()  # sharper than the plain mean where views disagree
     total = better.sum(0).clamp(min=1e-20)
-    painted = sum(each[:, None] * look.color for each, look in zip(better, looks, strict=True)) / total[:, None]
-    return colors + share[:, None] * (painted - colors)
+    from_views = sum(each[:, None] * look.color for each, look in zip(better, looks, strict=True)) / total[:, None]
+    return colors + share[:, None] * (from_views - colors)
 
 
 def _credible(shift: Float[Tensor, "4 cells cells"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, " p"]:

@@ -65,7 +65,7 @@ def test_the_world_s_origin_may_stay_while_sizes_change():
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({"up": "w"}, "up='w' is no axis"),
         ({"front": "forward"}, "front='forward' is no axis"),
@@ -76,9 +76,9 @@ def test_the_world_s_origin_may_stay_while_sizes_change():
     ],
 )
 @pytest.mark.usefixtures("as_users_run_it")
-def test_what_can_t_be(wishes: dict, message: str, tmp_path):
+def test_what_can_t_be(options: dict, message: str, tmp_path):
     with pytest.raises(InputError, match=message):
-        textured_letter().save(tmp_path / "a.obj", **wishes)
+        textured_letter().save(tmp_path / "a.obj", **options)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""The compiled multiview stage paints what the plain one paints."""
+"""The compiled multiview stage samples what the plain one does."""
 
 import inspect
 
@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-def test_both_passes_compile_to_one_graph_each_and_paint_the_same(
+def test_both_passes_compile_to_one_graph_each_and_sample_the_same(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ):
     for name in ("remember", "recall"):  # the tests' checks of annotations can't be compiled
@@ -28,12 +28,12 @@ def test_both_passes_compile_to_one_graph_each_and_paint_the_same(
         graphs.append(graph)
         return graph.forward
 
-    def paint() -> Tensor:
+    def sample() -> Tensor:
         generator = torch.Generator().manual_seed(0)
         return torch.as_tensor(pipeline(image, 3, generator=generator, output_type="latent").images)
 
-    plain = paint()
+    plain = sample()
     torch._dynamo.reset()
     pipeline.compile(backend=backend, fullgraph=True)
-    torch.testing.assert_close(paint(), plain, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(sample(), plain, atol=1e-5, rtol=1e-5)
     assert len(graphs) == 2

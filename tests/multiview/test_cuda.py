@@ -15,19 +15,19 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-3), (torch.float16, 0.03), (torch.bfloat16, 0.08)])
-def test_cuda_paints_what_the_cpu_paints(
+def test_cuda_samples_what_the_cpu_samples(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], dtype: torch.dtype, tolerance: float
 ):
-    def paint() -> Tensor:
+    def sample() -> Tensor:
         image = Image.fromarray(golden["pipe.image_rgba"].numpy())
         generator = torch.Generator().manual_seed(0)
         return torch.as_tensor(pipeline(image, 4, generator=generator, output_type="pt").images).cpu()
 
-    expected = paint()
+    expected = sample()
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):
             torch.nn.Module.to(part, "cuda", dtype)
-    assert float((paint() - expected).abs().mean()) < tolerance
+    assert float((sample() - expected).abs().mean()) < tolerance
 
 
 def test_a_generator_on_the_gpu_fixes_every_draw(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):

@@ -9,7 +9,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 from torch.nn.functional import softmax
 
-from instantmesh.multiview.latent_space import decode_painted, encode_painted, painted_latents, raw_latents
+from instantmesh.multiview.latent_space import decode_views, encode_views, raw_latents, scaled_latents
 from instantmesh.multiview.reference_attention import (
     Memory,
     ReferenceAttnProcessor,
@@ -52,11 +52,11 @@ def test_training_side_prediction_meets_the_reference(
 
 @torch.no_grad()
 def test_training_targets_meet_the_reference(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
-    latents = encode_painted(pipeline.vae, golden["target.grid"])
+    latents = encode_views(pipeline.vae, golden["target.grid"])
     torch.testing.assert_close(latents, golden["target.latents"], atol=1e-5, rtol=0)
     raw = torch.randn(1, 4, 6, 4, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(raw_latents(pipeline.vae, painted_latents(pipeline.vae, raw)), raw)
-    assert decode_painted(pipeline.vae, latents).shape == golden["target.grid"].shape
+    torch.testing.assert_close(raw_latents(pipeline.vae, scaled_latents(pipeline.vae, raw)), raw)
+    assert decode_views(pipeline.vae, latents).shape == golden["target.grid"].shape
 
 
 def test_attention_equals_a_plain_twin_with_gradients(pipeline: Zero123PlusPipeline):

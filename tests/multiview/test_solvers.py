@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def paint(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], steps: int, **settings) -> Tensor:
+def sample(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], steps: int, **settings) -> Tensor:
     image = Image.fromarray(golden["pipe.image_rgba"].numpy())
     generator = torch.Generator().manual_seed(0)
     return torch.as_tensor(pipeline(image, steps, generator=generator, output_type="latent", **settings).images)
@@ -29,9 +29,9 @@ def paint(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], steps: int, 
 def test_the_default_is_euler_ancestral_with_a_reference_pass_a_step(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]
 ):
-    default = paint(pipeline, golden, 3)
-    assert torch.equal(paint(pipeline, golden, 3, solver="euler-ancestral", reference_every=1), default)
-    assert not torch.allclose(paint(pipeline, golden, 3, reference_every=2), default, atol=1e-3)
+    default = sample(pipeline, golden, 3)
+    assert torch.equal(sample(pipeline, golden, 3, solver="euler-ancestral", reference_every=1), default)
+    assert not torch.allclose(sample(pipeline, golden, 3, reference_every=2), default, atol=1e-3)
 
 
 class OneNoise(NoiseSource):
@@ -47,7 +47,7 @@ def test_solvers_without_noise_meet_in_the_limit_of_many_steps(
     monkeypatch.setattr(zero123plus, "NoiseSource", OneNoise)
 
     def distance(steps: int) -> float:
-        ours, other = (paint(pipeline, golden, steps, solver=solver) for solver in ("dpm++", "unipc"))
+        ours, other = (sample(pipeline, golden, steps, solver=solver) for solver in ("dpm++", "unipc"))
         return float((ours - other).abs().mean() / ours.abs().mean())
 
     few, many = distance(6), distance(24)
@@ -58,10 +58,10 @@ def test_solvers_without_noise_meet_in_the_limit_of_many_steps(
 def test_a_scheduler_put_into_the_pipeline_is_taken_as_diffusers_does(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]
 ):
-    expected = paint(pipeline, golden, 4, solver="dpm++")
+    expected = sample(pipeline, golden, 4, solver="dpm++")
     config = pipeline.scheduler.config
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(config, timestep_spacing="trailing")
-    assert torch.equal(paint(pipeline, golden, 4), expected)
+    assert torch.equal(sample(pipeline, golden, 4), expected)
 
 
 @pytest.mark.parametrize(("every", "passes"), [(1, 5), (2, 3), (4, 2), (9, 1)])
@@ -70,7 +70,7 @@ def test_reference_passes_serve_as_many_steps_as_they_should(
 ):
     counted, reference = [], pipeline.reference
     monkeypatch.setattr(pipeline, "reference", lambda *given: (counted.append(float(given[2])), reference(*given))[1])
-    paint(pipeline, golden, 5, reference_every=every)
+    sample(pipeline, golden, 5, reference_every=every)
     assert counted == [999, 799, 599, 399, 199][::every]
     assert len(counted) == passes
 

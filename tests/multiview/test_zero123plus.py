@@ -34,7 +34,7 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def paint(
+def sample(
     pipeline: Zero123PlusPipeline, image: Image.Image, seed: int | None = 0, steps: int = 2, **arguments
 ) -> Tensor:
     generator = None if seed is None else seeded(seed)
@@ -85,7 +85,7 @@ def test_a_whole_sample_meets_the_reference(
     monkeypatch.setattr(  # no ancestral noise
         scheduling_euler_ancestral_discrete, "randn_tensor", lambda shape, **_: torch.zeros(shape)
     )
-    images = paint(pipeline, photo(golden), steps=4)
+    images = sample(pipeline, photo(golden), steps=4)
     torch.testing.assert_close(images, golden["pipe.images"], atol=1e-4, rtol=0)
 
 
@@ -100,12 +100,12 @@ def test_the_schedule_is_the_papers_even_where_the_folder_says_otherwise(pipelin
 
 def test_one_generator_fixes_every_draw(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
     image, state = photo(golden), torch.get_rng_state()
-    first = paint(pipeline, image)
+    first = sample(pipeline, image)
     assert torch.equal(torch.get_rng_state(), state), "the global random state is left alone"
     torch.manual_seed(99)
-    assert torch.equal(paint(pipeline, image), first)
-    assert not torch.equal(paint(pipeline, image, seed=1), first)
-    assert not torch.equal(paint(pipeline, image, seed=None), paint(pipeline, image, seed=None))
+    assert torch.equal(sample(pipeline, image), first)
+    assert not torch.equal(sample(pipeline, image, seed=1), first)
+    assert not torch.equal(sample(pipeline, image, seed=None), sample(pipeline, image, seed=None))
 
 
 def test_every_kind_of_draw_comes_from_the_generator(
@@ -121,7 +121,7 @@ def test_every_kind_of_draw_comes_from_the_generator(
             return super().__getattribute__(name)
 
     monkeypatch.setattr(zero123plus, "NoiseSource", Watched)
-    paint(pipeline, photo(golden), steps=3)
+    sample(pipeline, photo(golden), steps=3)
     assert len(states) == 2 + 1 + 2 * 3
     assert all(not torch.equal(a, b) for a, b in itertools.pairwise(states))
 
@@ -138,7 +138,7 @@ def test_sizes_outputs_and_callback(pipeline: Zero123PlusPipeline, golden: dict[
     assert seen == [(True, 0, 999.0), (True, 1, 499.0)]
     assert float(torch.as_tensor(latents).abs().max()) == 0, "latents that a callback returns are taken"
     assert pipeline(image, num_inference_steps=1).images[0].size == (32, 48)
-    assert paint(pipeline, image, steps=1, width=24, height=60).shape == (1, 3, 60, 24)
+    assert sample(pipeline, image, steps=1, width=24, height=60).shape == (1, 3, 60, 24)
 
 
 def test_guidance_moves_from_negative_to_positive(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
@@ -171,11 +171,11 @@ def test_bad_requests_are_refused(pipeline: Zero123PlusPipeline, golden: dict[st
 
 
 def test_low_precision_runs_and_stays_near(pipeline: Zero123PlusPipeline, golden: dict[str, Tensor]):
-    exact = paint(pipeline, photo(golden))
+    exact = sample(pipeline, photo(golden))
     for part in pipeline.components.values():
         if isinstance(part, torch.nn.Module):
             part.to(torch.bfloat16)
-    rough = paint(pipeline, photo(golden))
+    rough = sample(pipeline, photo(golden))
     assert rough.dtype == torch.float32
     assert float((rough - exact).abs().mean()) < 0.05
 
@@ -200,13 +200,13 @@ def folder(pipeline: Zero123PlusPipeline, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def test_a_saved_folder_loads_and_paints_the_same(
+def test_a_saved_folder_loads_and_samples_the_same(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], folder: Path
 ):
-    expected = paint(pipeline, photo(golden))
+    expected = sample(pipeline, photo(golden))
     loaded = Zero123PlusPipeline.from_pretrained(folder)
     loaded.set_progress_bar_config(disable=True)
-    torch.testing.assert_close(paint(loaded, photo(golden)), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(sample(loaded, photo(golden)), expected, atol=1e-4, rtol=0)
     assert {
         p.dtype for p in Zero123PlusPipeline.from_pretrained(folder, torch_dtype=torch.float16).unet.parameters()
     } == {torch.float16}

@@ -45,20 +45,20 @@ class Moves:
 
 
 @pytest.fixture
-def painted(pipeline: Pipeline) -> Tensor:
+def sampled(pipeline: Pipeline) -> Tensor:
     return pipeline(PHOTO, seed=0, steps=2, resolution=24).mesh.vertices
 
 
 @pytest.mark.parametrize("mode", ["low", "minimal"])
 def test_networks_take_turns_and_the_result_is_the_same(
-    pipeline: Pipeline, painted: Tensor, mode: str, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline, sampled: Tensor, mode: str, monkeypatch: pytest.MonkeyPatch
 ):
     stages = stages_of(pipeline)
     moves = Moves(stages)
     OffloadedGroups(grouped(stages, mode), moves.device)
     monkeypatch.setattr(nn.Module, "to", moves)
     for _ in range(2):
-        assert torch.equal(pipeline(PHOTO, seed=0, steps=2, resolution=24).mesh.vertices, painted)
+        assert torch.equal(pipeline(PHOTO, seed=0, steps=2, resolution=24).mesh.vertices, sampled)
     if mode == "minimal":
         assert {len(names) for names in moves.history} == {1}
         order = [names[0] for names in moves.history]
@@ -114,10 +114,10 @@ print(weights, written() - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_on_cpus_weights_stay_in_their_files(pipeline: Pipeline, tmp_path):
     """Stored as they are used, they cost no memory that the system couldn't take back."""
-    painter = pipeline.multiview.pipeline
-    wide = {**painter.unet.config, "block_out_channels": (192, 256)}
-    painter.register_modules(unet=type(painter.unet).from_config(wide))
-    painter.save_pretrained(tmp_path / "model")
+    sampler = pipeline.multiview.pipeline
+    wide = {**sampler.unet.config, "block_out_channels": (192, 256)}
+    sampler.register_modules(unet=type(sampler.unet).from_config(wide))
+    sampler.save_pretrained(tmp_path / "model")
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(tmp_path / "model")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     weights, written = (int(word) for word in done.stdout.split())

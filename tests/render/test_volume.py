@@ -74,16 +74,16 @@ def test_stratified_samples_have_one_stratum_each(seed: int) -> None:
 
 
 def test_importance_samples_follow_the_weights() -> None:
-    """Evenly spaced draws land where the weight is; without weight they spread evenly."""
+    """Evenly spaced noise land where the weight is; without weight they spread evenly."""
     depths = torch.linspace(0, 1, 33)[None]
     weights = torch.zeros(1, 32)
-    draws = torch.linspace(0, 1, 200)[None]
-    even = importance(depths, weights, draws)
+    noise = torch.linspace(0, 1, 200)[None]
+    even = importance(depths, weights, noise)
     torch.testing.assert_close(even[0], torch.linspace(1 / 64, 61 / 64, 200), atol=1e-4, rtol=0)
     weights[0, 20] = 1.0  # between depths 20 / 32 and 21 / 32
-    near_it = (importance(depths, weights, draws) - 20.5 / 32).abs() < 1.6 / 32
+    near_it = (importance(depths, weights, noise) - 20.5 / 32).abs() < 1.6 / 32
     assert float(near_it.float().mean()) > 0.75
-    assert bool((importance(depths, weights, draws).diff(dim=1) >= 0).all())
+    assert bool((importance(depths, weights, noise).diff(dim=1) >= 0).all())
 
 
 def test_importance_against_a_plain_loop() -> None:
@@ -91,14 +91,14 @@ def test_importance_against_a_plain_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     depths = torch.rand(3, 10, generator=generator).sort(1).values
     weights = torch.rand(3, 9, generator=generator)
-    draws = torch.rand(3, 7, generator=generator)
-    result = importance(depths, weights, draws)
+    noise = torch.rand(3, 7, generator=generator)
+    result = importance(depths, weights, noise)
     for ray in range(3):
         w = weights[ray].tolist()
         largest = [w[0]] + [max(a, b) for a, b in pairwise(w)] + [w[-1]]
         blurred = [(a + b) / 2 + 0.01 + 1e-5 for a, b in pairwise(largest)][1:-1]
         middle = ((depths[ray, 1:] + depths[ray, :-1]) / 2).tolist()
-        for draw, depth in zip(draws[ray].tolist(), result[ray].tolist(), strict=True):
+        for draw, depth in zip(noise[ray].tolist(), result[ray].tolist(), strict=True):
             rest, index = draw * sum(blurred), 0
             while rest > blurred[index]:
                 rest, index = rest - blurred[index], index + 1

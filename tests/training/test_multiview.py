@@ -8,7 +8,7 @@ import torch
 
 from instantmesh.data.layout import write_object
 from instantmesh.files.image_files import write_image
-from instantmesh.multiview.latent_space import decode_painted, decode_raw, encode_painted, posterior
+from instantmesh.multiview.latent_space import decode_raw, decode_views, encode_views, posterior
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.config import LoopConfig
 from instantmesh.training.data import DataConfig, open_data
@@ -130,12 +130,12 @@ def test_standardised_latents_have_unit_moments_and_decode_as_before():
         code.std / code.mean.std((0, 2, 3))[:, None, None],
     )
     standardise_latents(vae, data)
-    latents, weight = encode_painted(vae, tiled), foreground_latents(tile_six(mask))
+    latents, weight = encode_views(vae, tiled), foreground_latents(tile_six(mask))
     mean = (latents * weight).sum((0, 2, 3)) / weight.sum()
     variance = ((latents - mean[:, None, None]).square() * weight).sum((0, 2, 3)) / weight.sum()
     torch.testing.assert_close(mean, torch.zeros(4), atol=1e-4, rtol=0)
     torch.testing.assert_close(variance, torch.ones(4), atol=1e-3, rtol=0)
-    torch.testing.assert_close(decode_painted(vae, latents), before.clamp(0, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(decode_views(vae, latents), before.clamp(0, 1), atol=1e-4, rtol=0)
     code = posterior(vae, tiled)
     after = code.std / code.mean.std((0, 2, 3))[:, None, None]
     torch.testing.assert_close(after, noise_to_signal, atol=1e-4, rtol=1e-3)
@@ -171,7 +171,7 @@ def test_the_loss_is_that_of_the_v_prediction(vae_folder: Path, monkeypatch: pyt
     """Networks that know the clean latents predict v exactly; timesteps, noise and schedule fit together."""
     stage = MultiviewStage(multiview_config(vae_folder, drop_probability=0.5))
     batch = source().batch(np.arange(12), np.random.default_rng(0))
-    clean = encode_painted(stage.vae, batch.tiled_views)
+    clean = encode_views(stage.vae, batch.tiled_views)
     kept = torch.cumprod(1 - torch.linspace(0.00085, 0.012, 1000), 0)
     seen = []
 

@@ -47,14 +47,14 @@ class Case:
         mesh: in the world frame, centred, its longest side 1.
         file: its name; the ending is the format.
         axes: of the file, where the world's x (front), y and z (up) go.
-        wishes: of `Mesh.save`. size, lift: what those wishes make of the mesh.
+        options: of `Mesh.save`. size, lift: what those options make of the mesh.
         has_colors: or only a shape.
     """
 
     mesh: Mesh
     file: str
     axes: tuple[str, str, str] = ("z", "x", "y")
-    wishes: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     size: float = 1.0
     lift: float = 0.0
     has_colors: bool = True
@@ -62,7 +62,7 @@ class Case:
     def write(self, folder: Path) -> dict[str, Any]:
         """Save the mesh, of another size and off its place before; what the viewer's page must know."""
         elsewhere = replace(self.mesh, vertices=self.mesh.vertices * 0.7 + torch.tensor([0.3, -0.2, 0.1]))
-        elsewhere.save(folder / self.file, **self.wishes)
+        elsewhere.save(folder / self.file, **self.options)
         material = Path(self.file).with_suffix(".mtl")
         to_file = np.eye(4)
         to_file[:3, :3] = np.array([AXES[axis] for axis in self.axes]).T

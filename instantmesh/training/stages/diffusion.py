@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from instantmesh.data.layout import DIFFUSION_VIEWS
 from instantmesh.data.source import ObjectSource
 from instantmesh.data.stored_objects import StoredObjects
-from instantmesh.multiview.latent_space import decode_painted, encode_painted, posterior
+from instantmesh.multiview.latent_space import decode_views, encode_views, posterior
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.training.config import StageConfig
 from instantmesh.training.data import DataConfig, open_data
@@ -73,7 +73,7 @@ class DenoisingStage(Stage[MultiviewBatch]):
     def forward(self, batch: MultiviewBatch) -> dict[str, Tensor]:
         device, b = batch.tiled_views.device, len(batch.tiled_views)
         with torch.no_grad():
-            latents = encode_painted(self.vae, batch.tiled_views)
+            latents = encode_views(self.vae, batch.tiled_views)
             condition = posterior(self.vae, batch.condition).mode()
             conditioned = torch.rand(b, device=device) >= self.config.drop_probability
             condition = torch.where(conditioned[:, None, None, None], condition, self._nothing(batch.condition))
@@ -87,12 +87,12 @@ class DenoisingStage(Stage[MultiviewBatch]):
         """The query, the true views, and what one prediction from half-way noise makes of them."""
         one: Bool[Tensor, " b"] = torch.ones(1, dtype=torch.bool, device=batch.tiled_views.device)
         timestep = torch.full((1,), SCHEDULE["num_train_timesteps"] // 2, device=batch.tiled_views.device)
-        noised, _ = self._noised(encode_painted(self.vae, batch.tiled_views[:1]), timestep)
+        noised, _ = self._noised(encode_views(self.vae, batch.tiled_views[:1]), timestep)
         condition, _ = self._noised(posterior(self.vae, batch.condition[:1]).mode(), timestep)
         v = self.networks(noised, timestep, batch.clip_pixels[:1], condition, one)
         kept = self._scheduler.alphas_cumprod.to(v)[timestep][:, None, None, None]
         clean = kept.sqrt() * noised - (1 - kept).sqrt() * v
-        predicted = decode_painted(self.vae, clean)
+        predicted = decode_views(self.vae, clean)
         return {"query": batch.condition[0], "target": batch.tiled_views[0], "prediction": predicted[0]}
 
     def _nothing(self, condition: Float[Tensor, "b 3 k k"]) -> Float[Tensor, "1 c kl kl"]:
