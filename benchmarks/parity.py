@@ -1,6 +1,6 @@
 """Compare every stage with reference numbers computed by the systems' released code.
 
-    python benchmarks/parity.py --golden tests/data/golden
+    python benchmarks/parity.py --golden tests/golden
 
 prints one line per quantity with the largest error and its tolerance, and exits 1 if any is over. Folders of the same
 format with other sizes and seeds work too: all sizes come from the folder's own files.

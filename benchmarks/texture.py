@@ -29,7 +29,7 @@ import torch
 from finish import closed_ring, colored, timed
 from speed import give_surface, random_model
 
-from instantmesh import Mesh, clean
+from instantmesh import Mesh, clean, report
 from instantmesh.evaluation.report import machine
 from instantmesh.files.atomic import write_bytes
 from instantmesh.geometry.triangles import Triangles
@@ -92,7 +92,7 @@ def measure(name: str, mesh: Mesh, plain_limit_s: float) -> dict[str, Any]:
     return {
         "mesh": name,
         "faces": len(mesh.faces),
-        "parts": mesh.report().components,
+        "parts": report(mesh).components,
         "cut_s": cut_s,
         "pack_s": pack_s,
         "bake_s": bake_s,

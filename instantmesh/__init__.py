@@ -1,5 +1,6 @@
-"""From an image to a 3D mesh."""
+"""From a photo to a 3D mesh."""
 
+from instantmesh.cameras import orbit_cameras, six_view_cameras, spherical_cameras
 from instantmesh.errors import (
     CameraError,
     CheckpointError,
@@ -13,16 +14,29 @@ from instantmesh.errors import (
     OutputError,
     UnknownModelError,
 )
-from instantmesh.finishing import Finished, finish
+from instantmesh.finishing import Finished, FinishingOptions, finish
+from instantmesh.images.cutout import cut_out
+from instantmesh.inspection import report
+from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.mesh.clean import CleanReport, clean
 from instantmesh.mesh.reading import read_mesh
-from instantmesh.mesh.report import MeshReport, report
+from instantmesh.mesh.report import MeshReport
 from instantmesh.mesh.simplify import SimplifyReport, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
+from instantmesh.multiview.generator import MultiviewGenerator
+from instantmesh.multiview.rig import Rig
+from instantmesh.pipeline.options import PhotoOptions, ReconstructionOptions, SamplingOptions, StreamOptions
+from instantmesh.pipeline.outcome import Outcome
 from instantmesh.pipeline.pipeline import Pipeline
+from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.pipeline.result import Result
+from instantmesh.render.preview import save_preview
+from instantmesh.render.turntable import turntable
 from instantmesh.structures import Cameras, Mesh, Texture, Views
+from instantmesh.systems import Field, System, register_system
 from instantmesh.texture.bake import TextureReport, bake
+from instantmesh.view_files import read_views, write_views
+from instantmesh.viewer.page import save_page, show
 
 __version__ = "0.1.0"
 
@@ -33,7 +47,9 @@ __all__ = [
     "CleanReport",
     "ConfigError",
     "EmptySurfaceError",
+    "Field",
     "Finished",
+    "FinishingOptions",
     "ImageError",
     "InputError",
     "InstantMeshError",
@@ -41,10 +57,20 @@ __all__ = [
     "MeshReport",
     "MissingBackendError",
     "MissingFileError",
+    "MultiviewGenerator",
+    "Outcome",
     "OutputError",
+    "PhotoOptions",
     "Pipeline",
+    "ReconstructionModel",
+    "ReconstructionOptions",
+    "Reconstructor",
     "Result",
+    "Rig",
+    "SamplingOptions",
     "SimplifyReport",
+    "StreamOptions",
+    "System",
     "Texture",
     "TextureReport",
     "UnknownModelError",
@@ -52,9 +78,20 @@ __all__ = [
     "WatertightReport",
     "bake",
     "clean",
+    "cut_out",
     "finish",
     "make_watertight",
+    "orbit_cameras",
     "read_mesh",
+    "read_views",
+    "register_system",
     "report",
+    "save_page",
+    "save_preview",
+    "show",
     "simplify",
+    "six_view_cameras",
+    "spherical_cameras",
+    "turntable",
+    "write_views",
 ]

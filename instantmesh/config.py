@@ -3,7 +3,7 @@
 import difflib
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
@@ -13,7 +13,7 @@ from instantmesh.errors import ConfigError
 class StrictModel(BaseModel):
     """A frozen configuration that refuses keys it doesn't know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
 
 class ViTConfig(StrictModel):

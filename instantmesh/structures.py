@@ -6,7 +6,6 @@ Axes, ranges and orders are those of docs/conventions.md; they are stated here a
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, Int
@@ -17,10 +16,6 @@ from instantmesh.errors import CameraError, InputError
 from instantmesh.files import image_files, mesh_files
 from instantmesh.files.frame import Frame, Origin
 from instantmesh.files.mesh_arrays import MeshArrays, TextureArrays
-
-if TYPE_CHECKING:
-    from instantmesh.finishing import Finished
-    from instantmesh.mesh.report import MeshReport
 
 
 def _require_finite(name: str, tensor: Tensor) -> None:
@@ -247,41 +242,14 @@ class Mesh:
             total = total.index_add(0, self.faces[:, corner], face_normals)
         return torch.nn.functional.normalize(total, dim=-1, eps=1e-12)
 
-    # What follows belongs to stations above this one; it stands here because users look for it here.
-
-    def finish(self, **wishes: Any) -> "Finished":
-        """`instantmesh.finish` of this mesh, with its arguments: cleaned, simplified, made solid, textured."""
-        from instantmesh.finishing import finish
-
-        return finish(self, **wishes)
-
-    def report(self) -> "MeshReport":
-        """`instantmesh.report` of this mesh: what it is, in numbers and words."""
-        from instantmesh.mesh.report import report
-
-        return report(self)
-
-    def show(self) -> None:
-        """Show the mesh in the notebook that this runs in, or else in the browser; no network is needed.
-
-        Raises:
-            InputError: it has no faces. OutputError: no browser could be started.
-        """
-        from instantmesh.viewer.page import show
-
-        show(self)
-
     def _repr_html_(self) -> str:
-        """What notebooks show for a mesh that is a cell's value: a viewer to turn it in."""
+        """What notebooks show for a mesh that is a cell's value: a viewer to turn it in.
+
+        They ask for this method by its name, so it is the one that reaches up to a later station.
+        """
         from instantmesh.viewer.page import notebook_html
 
         return notebook_html(self)
-
-    def turntable(self, path: str | PathLike[str], **options: Any) -> Path:
-        """`instantmesh.render.turntable.turntable` of this mesh: a film of it turning once, .mp4, .webm or .gif."""
-        from instantmesh.render.turntable import turntable
-
-        return turntable(self, path, **options)
 
     def save(
         self,
@@ -289,31 +257,31 @@ class Mesh:
         *,
         up: str = "y",
         front: str | None = None,
-        scale: float | None = 1.0,
+        size_m: float | None = 1.0,
         origin: Origin | None = "center",
         overwrite: bool = True,
     ) -> Path:
         """Write the mesh as `.glb`, `.obj`, `.ply`, `.stl` or `.usdz`, whole or not at all.
 
         GLB, OBJ (with `<stem>.mtl` and `<stem>_texture.png` beside it) and USDZ carry the texture; PLY gets its colours
-        at the vertices; STL has no colours. `scale=None, origin=None` keeps the world's units and place.
+        at the vertices; STL has no colours. `size_m=None, origin=None` keeps the world's units and place.
 
         Args:
             path: where to; the ending chooses the format. USDZ needs usd-core.
             up: the axis that points up: "y" (glTF's, and the only one for GLB and USDZ), "z", "x", "-x", "-y", "-z".
             front: the axis that the front looks along. None takes the one after `up` in x, y, z, x: "z" for "y", as in
                 glTF; "x" for "z", which is the world's own frame.
-            scale: how long the longest side of the bounding box becomes, in metres; None keeps the world's units.
+            size_m: how long the longest side of the bounding box becomes, in metres; None keeps the world's units.
             origin: the bounding box's "center", or the centre of its "bottom"; None keeps the world's.
             overwrite: whether existing files may be replaced.
 
         Raises:
-            InputError: no triangles; axes that aren't perpendicular; no such axis, scale or origin.
+            InputError: no triangles; axes that aren't perpendicular; no such axis, size or origin.
             OutputError: unknown ending, `up` not possible there, folder not writable, or the file exists and
                 `overwrite` is False.
             MissingBackendError: USDZ without usd-core.
         """
-        frame = Frame(up, front, scale, origin)
+        frame = Frame(up, front, size_m, origin)
         return mesh_files.write_mesh(path, self._arrays(), frame, overwrite=overwrite)
 
     def _arrays(self) -> MeshArrays:

@@ -1,4 +1,4 @@
-"""Shapes and types of tensor arguments are checked while the tests run."""
+"""What all tests share."""
 
 import os
 from collections.abc import Iterator
@@ -6,13 +6,10 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
-from jaxtyping import install_import_hook
+
+from tests.paths import GOLDEN
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before huggingface_hub is imported: no test uses the network
-
-install_import_hook("instantmesh", "beartype.beartype")
-
-GOLDEN = Path(__file__).parent / "data" / "golden"
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Cameras: the numbers of docs/conventions.md, projection against rays, turning cameras and object together."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +10,7 @@ from safetensors import safe_open
 
 from instantmesh import cameras as cam
 from instantmesh.errors import InputError
-
-GOLDEN = Path(__file__).parent / "data/golden"
+from tests.paths import GOLDEN
 
 angles = st.floats(-360, 360)
 elevations = st.floats(-85, 85)

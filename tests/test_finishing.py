@@ -1,9 +1,8 @@
-"""Finishing as a whole: the order of its steps, options refused before work, methods of the mesh."""
+"""Finishing as a whole: the order of its steps, and options refused before work."""
 
 import pytest
-import torch
 
-from instantmesh import CleanReport, InputError, Mesh, SimplifyReport, TextureReport, WatertightReport, finish
+from instantmesh import CleanReport, InputError, SimplifyReport, TextureReport, WatertightReport, finish, report
 from instantmesh.finishing import Finishing
 from tests.mesh.shapes import joined, ring, sphere
 
@@ -24,27 +23,19 @@ def test_what_can_t_be_is_refused_at_once(options: dict[str, float], message: st
 
 def test_steps_come_in_their_order_and_say_what_they_did() -> None:
     mesh = joined(ring(), sphere(radius=0.02, centre=(2.0, 0, 0)))
-    done = mesh.finish(target_faces=500, watertight=True, texture_size=128)
+    done = finish(mesh, target_faces=500, watertight=True, texture_size=128)
     assert [type(step) for step in done.steps] == [CleanReport, SimplifyReport, WatertightReport, TextureReport]
     assert str(done).count("\n") == 3
     assert done.mesh.texture is not None
     assert done.mesh.texture.image.shape == (3, 128, 128)
     assert len(done.mesh.faces) <= 500
-    report = done.mesh.report()
-    assert (report.components, report.watertight, report.euler_number) == (1, True, 0)
-
-
-def test_the_method_is_the_function() -> None:
-    mesh = ring()
-    by_method, by_function = mesh.finish(target_faces=400).mesh, finish(mesh, target_faces=400).mesh
-    assert isinstance(by_method, Mesh)
-    assert torch.equal(by_method.vertices, by_function.vertices)
-    assert torch.equal(by_method.faces, by_function.faces)
+    found = report(done.mesh)
+    assert (found.components, found.watertight, found.euler_number) == (1, True, 0)
 
 
 def test_a_texture_is_made_anew_at_its_own_size() -> None:
-    textured = ring().finish(texture_size=128).mesh
-    again = textured.finish(target_faces=300).mesh
+    textured = finish(ring(), texture_size=128).mesh
+    again = finish(textured, target_faces=300).mesh
     assert again.texture is not None
     assert again.texture.image.shape == (3, 128, 128)
     assert len(again.texture.uv) == len(again.faces) <= 300

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "parity.py"
+from tests.paths import ROOT
+
+SCRIPT = ROOT / "benchmarks" / "parity.py"
 
 
 def parity(folder: Path) -> subprocess.CompletedProcess[str]:

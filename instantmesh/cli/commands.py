@@ -251,7 +251,7 @@ def turntable(
     file: MeshFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="The film to write: .mp4, .webm or .gif.")],
     frames: Annotated[int, typer.Option(min=2, help="How many.")] = 120,
-    size: Annotated[int, typer.Option(min=16, help="Side of the image in pixels.")] = 512,
+    size_px: Annotated[int, typer.Option(min=16, help="Side of the image in pixels.")] = 512,
     fps: Annotated[int, typer.Option(min=1, help="Frames a second.")] = 30,
     overwrite: Overwrite = False,
 ) -> None:
@@ -265,7 +265,7 @@ def turntable(
         def tell(done: int, _: int) -> None:
             bar.update(done - bar.n)
 
-        films.turntable(mesh, out, frames=frames, size_px=size, fps=fps, callback=tell, overwrite=overwrite)
+        films.turntable(mesh, out, frames=frames, size_px=size_px, fps=fps, callback=tell, overwrite=overwrite)
 
 
 @app.command()

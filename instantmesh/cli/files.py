@@ -35,9 +35,11 @@ class PhotoFiles:
 
     def write(self, outcome: "Outcome", frame: dict[str, Any], overwrite: bool) -> str:
         """Write what became of a photo; where to, in words."""
+        from instantmesh.render.preview import save_preview
+
         result = outcome.unwrap()
         result.views.save(self.views)
-        result.save_preview(self.preview)
+        save_preview(result.mesh, self.preview)
         result.mesh.save(self.mesh, **frame, overwrite=overwrite)
         return f"-> {self.mesh}"
 

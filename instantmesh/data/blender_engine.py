@@ -118,7 +118,7 @@ def _write_parts(asset: AssetSurface, folder: Path) -> Iterator[Path]:
         path = folder / f"part{index}.glb"
         if index < 0:
             arrays = MeshArrays(asset.vertices, faces, colors=asset.colors)
-            write_mesh(path, arrays, Frame(scale=None, origin=None))
+            write_mesh(path, arrays, Frame(size_m=None, origin=None))
         else:
             texture = Image.fromarray(asset.textures[index])
             material = PBRMaterial(baseColorTexture=texture, metallicFactor=0.0, roughnessFactor=1.0)

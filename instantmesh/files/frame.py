@@ -35,16 +35,16 @@ class Frame:
         up: the axis that points up: "x", "y", "z", "-x", "-y" or "-z". "y" is glTF's.
         front: the axis that the front looks along, perpendicular to `up`. None takes the axis after `up` in x, y, z, x:
             with "y" up that is "z", as in glTF, with "z" up it is "x", the world's own frame.
-        scale: how long the longest side of the bounding box is, in metres; None keeps the world's units.
+        size_m: how long the longest side of the bounding box is, in metres; None keeps the world's units.
         origin: the bounding box's "center" or the centre of its "bottom", as `up` has it; None keeps the world's.
 
     Raises:
-        InputError: no such axis or origin, axes that aren't perpendicular, or a scale that isn't positive.
+        InputError: no such axis or origin, axes that aren't perpendicular, or a size that isn't positive.
     """
 
     up: str = "y"
     front: str | None = None
-    scale: float | None = 1.0
+    size_m: float | None = 1.0
     origin: Origin | None = "center"
 
     def __post_init__(self) -> None:
@@ -55,8 +55,8 @@ class Frame:
                 raise InputError(f"{name}={axis!r} is no axis; use one of {', '.join(_AXES)}")
         if self.up[-1] == str(self.front)[-1]:
             raise InputError(f"up={self.up!r} and front={self.front!r} aren't perpendicular")
-        if self.scale is not None and not (math.isfinite(self.scale) and self.scale > 0):
-            raise InputError(f"scale={self.scale} isn't possible: the longest side in metres, or None")
+        if self.size_m is not None and not (math.isfinite(self.size_m) and self.size_m > 0):
+            raise InputError(f"size_m={self.size_m} isn't possible: the longest side in metres, or None")
         if self.origin not in ("center", "bottom", None):
             raise InputError(f"origin={self.origin!r} isn't possible: use 'center', 'bottom' or None")
 
@@ -69,7 +69,7 @@ class Frame:
         """World vertices (v, 3) in this frame; those that no face uses don't count for the bounding box.
 
         Raises:
-            InputError: a scale is wanted, and all vertices lie in one point.
+            InputError: a size is wanted, and all vertices lie in one point.
         """
         placed = vertices.astype(np.float64) @ self.rotation().T
         used = placed[np.unique(faces)]
@@ -78,9 +78,9 @@ class Frame:
             placed = placed - (low + high) / 2
         if self.origin == "bottom":
             placed = placed + _AXES[self.up] * (np.abs(_AXES[self.up]) @ (high - low)) / 2
-        if self.scale is None:
+        if self.size_m is None:
             return placed
         side = float((high - low).max())
         if side == 0:
-            raise InputError("all vertices lie in one point: there is nothing to scale; pass scale=None")
-        return placed * (self.scale / side)
+            raise InputError("all vertices lie in one point: there is nothing to scale; pass size_m=None")
+        return placed * (self.size_m / side)

@@ -3,6 +3,7 @@
 import warnings
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from instantmesh.errors import ImageError
 MIN_SIDE_PX = 16
 MAX_PIXELS = 100_000_000  # beyond any camera's image; a decompression bomb stops here
 
-ImageSource = str | PathLike[str] | Image.Image | NDArray | Tensor
+ImageSource = str | PathLike[str] | Image.Image | NDArray[Any] | Tensor
 
 
 def open_image(source: ImageSource) -> Float[Tensor, "c h w"]:

@@ -69,7 +69,8 @@ class RadianceHead(nn.Module):
     ) -> None:
         super().__init__()
         self.net = head(3 * channels, 4, hidden, layers, activation)
-        self.density, self.color = density, color
+        self.density: Callable[[Tensor], Tensor] = density
+        self.color: Callable[[Tensor], Tensor] = color
 
     def forward(self, features: Float[Tensor, "*p c3"]) -> tuple[Float[Tensor, "*p 3"], Float[Tensor, "*p 1"]]:
         """Colour in sRGB and *raw* density at features."""

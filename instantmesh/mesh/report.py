@@ -96,8 +96,8 @@ class MeshReport:
         return "\n".join(lines + [f"warning: {text}" for text in self.warnings])
 
 
-def report(mesh: Mesh) -> MeshReport:
-    """What this mesh is.
+def mesh_report(mesh: Mesh) -> MeshReport:
+    """What this mesh is; `instantmesh.report` also looks at the views that it was made of.
 
     Raises:
         InputError: it has no faces.
@@ -198,7 +198,8 @@ def _cuts(mesh: Triangles, boundary_edges: Indices) -> list[str]:
         return []
     sides = ", ".join(side for side in _SIDES if side in cut)
     return [
-        f"the surface is cut off flat at {sides}; if by the edge of the reconstruction's grid, pass camera_distance_scale=0.8"
+        f"the surface is cut off flat at {sides}; if by the edge of the reconstruction's grid, pass"
+        " camera_distance_scale=0.8"
     ]
 
 

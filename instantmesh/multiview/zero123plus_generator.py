@@ -30,7 +30,7 @@ class Zero123PlusGenerator(MultiviewGenerator):
 
     rig = SIX_VIEW_RIG
     default_steps = DEFAULT_STEPS
-    fast_steps = FAST_STEPS
+    fast_steps: int | None = FAST_STEPS
 
     def __init__(self, pipeline: "Zero123PlusPipeline") -> None:
         self.pipeline = pipeline

@@ -6,7 +6,7 @@ The `TypedDict`s are the keyword arguments as type checkers and editors see them
 
 import operator
 from collections.abc import Callable
-from typing import Annotated, Any, TypedDict, TypeVar
+from typing import Annotated, Any, ClassVar, TypedDict, TypeVar
 
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -31,7 +31,9 @@ Settings = TypeVar("Settings", bound="_Checked")
 
 
 class _Checked(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, frozen=True, extra="forbid", arbitrary_types_allowed=True
+    )
 
     @classmethod
     def of(cls: type[Settings], **given: Any) -> Settings:

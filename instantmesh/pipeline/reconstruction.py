@@ -24,7 +24,8 @@ class Reconstructor:
     """
 
     def __init__(self, model: ReconstructionModel, dtype: torch.dtype = torch.float32) -> None:
-        self.model, self.dtype = model.eval(), dtype
+        self.model: ReconstructionModel = model.eval()
+        self.dtype: torch.dtype = dtype
         if dtype != torch.float32:
             lower_products(model, dtype)
 

@@ -1,7 +1,7 @@
 """Whether the images of one object agree, judged by the mesh that was made of all of them.
 
-Generated views may contradict each other; then no mesh fits them all, and it comes out as a mean that the odd ones differ
-from most. So the mesh is drawn from every view's camera and compared with the view.
+Generated views may contradict each other; then no mesh fits them all, and it comes out as a mean that the odd ones
+differ from most. So the mesh is drawn from every view's camera and compared with the view.
 
 How far outlines lie apart is told in shares of the image's side (the area between them by their length), which unlike
 intersection over union doesn't punish thin shapes. The limits come from `benchmarks/view_agreement.py`: no warning for

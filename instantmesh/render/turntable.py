@@ -21,7 +21,7 @@ RayRenderer = Callable[[Tensor, Tensor], RayValues]
 
 
 def turntable(
-    shown: Mesh | RayRenderer,
+    shown: Mesh | RayRenderer | None,
     path: str | PathLike[str],
     *,
     frames: int = 120,
@@ -35,8 +35,9 @@ def turntable(
     """Film an object from a camera that goes around it once; the film loops.
 
     Args:
-        shown: a mesh, centred and scaled to fill the image, in its own colours and a soft light; or what rays see
-            of a radiance field (`functools.partial(render_rays, field, samples=128)`), as it stands in [-1, 1]^3.
+        shown: a mesh, centred and scaled to fill the image, in its own colours and a soft light; or a radiance field
+            by volume rendering, `Result.ray_renderer`, as it stands in [-1, 1]^3 (slow without a GPU). None, which is
+            what systems with signed distances have there, is refused.
         path: .mp4 (H.264), .webm (VP9; both need PyAV) or .gif.
         frames: how many. size_px: of a side; even, except for GIF. fps: frames a second.
         elevation_deg: of the camera, which starts in front of the object and goes counter-clockwise seen from above.
@@ -44,10 +45,15 @@ def turntable(
         callback: called after each frame with (frames done, frames in all).
 
     Raises:
-        InputError: the mesh has no faces; a number of frames, size or rate that can't be.
+        InputError: the mesh has no faces; there is no radiance field; a number of frames, size or rate that can't be.
         OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
         MissingBackendError: MP4 or WebM without PyAV.
+
+    Example:
+        >>> instantmesh.turntable(result.mesh, "turning.mp4")
     """
+    if shown is None:
+        raise InputError("this system has signed distances, no radiance field that could be filmed: pass the mesh")
     if frames < 2:
         raise InputError(f"a turntable needs at least 2 frames, got {frames}")
     if isinstance(shown, Mesh) and not len(shown.faces):

@@ -3,11 +3,12 @@
 import re
 import runpy
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+from tests.paths import ROOT
+
+DOCS = ROOT / "docs"
 DRAWINGS: dict[str, Callable[[], str]] = runpy.run_path(str(DOCS / "figures" / "draw.py"))["DRAWINGS"]
 _NUMBER = re.compile(r"-?\d+\.\d+")
 

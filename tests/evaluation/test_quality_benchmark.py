@@ -16,10 +16,11 @@ from instantmesh.errors import EmptySurfaceError, InputError
 from instantmesh.evaluation.baselines import visual_hull
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.structures import Mesh, Views
+from tests.paths import ROOT
 
 from .shapes import cuboid, sphere
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "quality.py"
+SCRIPT = ROOT / "benchmarks" / "quality.py"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from instantmesh.files.frame import Frame, gltf_to_world, world_to_gltf
 from .lettered import textured_letter
 
 AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-x": (-1, 0, 0), "-y": (0, -1, 0), "-z": (0, 0, -1)}
-KEPT = {"scale": None, "origin": None}
+KEPT = {"size_m": None, "origin": None}
 POINTS = np.random.default_rng(0).normal(size=(20, 3))
 TRIANGLES = np.arange(18).reshape(6, 3)  # the last two points belong to none
 
@@ -35,11 +35,11 @@ def test_the_default_is_glTF_s_and_z_up_is_the_world_s():
 
 
 @pytest.mark.parametrize("up", AXES)
-@pytest.mark.parametrize("scale", [None, 0.25])
-def test_origins(up: str, scale: float | None):
-    centred = Frame(up, scale=scale, origin="center").place(POINTS, TRIANGLES)[:18]
+@pytest.mark.parametrize("size_m", [None, 0.25])
+def test_origins(up: str, size_m: float | None):
+    centred = Frame(up, size_m=size_m, origin="center").place(POINTS, TRIANGLES)[:18]
     np.testing.assert_allclose(centred.min(0), -centred.max(0), atol=1e-12)
-    standing = Frame(up, scale=scale, origin="bottom").place(POINTS, TRIANGLES)[:18]
+    standing = Frame(up, size_m=size_m, origin="bottom").place(POINTS, TRIANGLES)[:18]
     vertical = np.abs(AXES[up]) > 0
     np.testing.assert_allclose(standing.min(0)[~vertical], -standing.max(0)[~vertical], atol=1e-12)
     heights = standing @ AXES[up]
@@ -60,7 +60,7 @@ def test_loose_vertices_don_t_count():
 
 def test_the_world_s_origin_may_stay_while_sizes_change():
     longest = np.ptp(POINTS[:18], axis=0).max()
-    placed = Frame("z", scale=2.0, origin=None).place(POINTS, TRIANGLES)
+    placed = Frame("z", size_m=2.0, origin=None).place(POINTS, TRIANGLES)
     np.testing.assert_allclose(placed, POINTS * 2 / longest)
 
 
@@ -70,8 +70,8 @@ def test_the_world_s_origin_may_stay_while_sizes_change():
         ({"up": "w"}, "up='w' is no axis"),
         ({"front": "forward"}, "front='forward' is no axis"),
         ({"up": "y", "front": "-y"}, "aren't perpendicular"),
-        ({"scale": 0.0}, "longest side"),
-        ({"scale": float("nan")}, "longest side"),
+        ({"size_m": 0.0}, "longest side"),
+        ({"size_m": float("nan")}, "longest side"),
         ({"origin": "top"}, "'center', 'bottom'"),
     ],
 )
@@ -92,7 +92,7 @@ def test_a_point_has_no_size():
     ("up", "front", "sides"), [("y", None, "yz"), ("z", None, "zx"), ("z", "-y", "zy"), ("-x", "z", "xz")]
 )
 def test_saved_meshes_stand_in_their_frame(ending: str, up: str, front: str | None, sides: str, tmp_path):
-    path = textured_letter().save(tmp_path / f"a{ending}", up=up, front=front, scale=2.0, origin="bottom")
+    path = textured_letter().save(tmp_path / f"a{ending}", up=up, front=front, size_m=2.0, origin="bottom")
     mesh = trimesh.load(path, force="mesh")
     extents = dict(zip("xyz", mesh.extents, strict=True))
     assert (extents[sides[0]], extents[sides[1]]) == (pytest.approx(2), pytest.approx(0.8))  # height, depth

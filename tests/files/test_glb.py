@@ -51,7 +51,7 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
 
 def test_geometry_in_its_frame_and_linear_colours(tmp_path):
     mesh = asymmetric_mesh()
-    path = mesh.save(tmp_path / "a.glb", scale=None, origin=None)
+    path = mesh.save(tmp_path / "a.glb", size_m=None, origin=None)
     document, arrays, _ = read_glb(path.read_bytes())
     positions = arrays["POSITION"]
     np.testing.assert_array_equal(arrays["indices"].reshape(-1, 3), mesh.faces.numpy())
@@ -75,7 +75,7 @@ def test_geometry_in_its_frame_and_linear_colours(tmp_path):
 def test_the_texture_is_inside_as_it_is_and_vertices_are_split_at_seams_only(tmp_path):
     mesh = textured_letter()
     assert mesh.texture is not None
-    document, arrays, (png,) = read_glb(mesh.save(tmp_path / "a.glb", scale=None, origin=None).read_bytes())
+    document, arrays, (png,) = read_glb(mesh.save(tmp_path / "a.glb", size_m=None, origin=None).read_bytes())
     assert set(arrays) == {"POSITION", "NORMAL", "TEXCOORD_0", "indices"}
     faces = arrays["indices"].reshape(-1, 3)
     np.testing.assert_array_equal(arrays["POSITION"][faces], mesh.vertices[mesh.faces][..., [1, 2, 0]])
@@ -107,7 +107,7 @@ def test_every_8_bit_colour_survives(tmp_path):
 @pytest.mark.parametrize(("count", "dtype"), [(65534, np.uint16), (65535, np.uint32), (70000, np.uint32)])
 def test_indices_are_wide_enough(tmp_path, count, dtype):
     mesh = Mesh(torch.zeros(count, 3), torch.tensor([[0, 1, count - 1]]))
-    _, arrays, _ = read_glb(mesh.save(tmp_path / "a.glb", scale=None).read_bytes())
+    _, arrays, _ = read_glb(mesh.save(tmp_path / "a.glb", size_m=None).read_bytes())
     assert arrays["indices"].dtype == dtype
     assert arrays["indices"].ravel().tolist() == [0, 1, count - 1]
     assert len(arrays["POSITION"]) == count
@@ -136,6 +136,6 @@ def test_only_the_front_is_free(tmp_path):
     with pytest.raises(OutputError, match=r"up='z' isn't possible: .glb is \+y up"):
         asymmetric_mesh().save(tmp_path / "a.glb", up="z")
     assert list(tmp_path.iterdir()) == []
-    path = asymmetric_mesh().save(tmp_path / "a.glb", front="-z", scale=None, origin=None)
+    path = asymmetric_mesh().save(tmp_path / "a.glb", front="-z", size_m=None, origin=None)
     positions = read_glb(path.read_bytes())[1]["POSITION"]
     np.testing.assert_allclose([positions.min(0), positions.max(0)], [(-0.5, 0, -0.9), (0, 0.25, 0)], atol=1e-7)

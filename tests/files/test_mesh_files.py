@@ -18,7 +18,7 @@ from .lettered import SIZE_PX, colored_letter, textured_letter
 from .small import asymmetric_mesh
 
 USDZ = pytest.param(".usdz", marks=pytest.mark.skipif(not backends.available("pxr"), reason="needs usd-core"))
-WORLD = {"scale": None, "origin": None}
+WORLD = {"size_m": None, "origin": None}
 
 
 @pytest.mark.parametrize("ending", [".glb", ".obj", ".ply", ".stl"])

@@ -1,7 +1,6 @@
 """The assembled model: official names, exact sizes, invariances."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +12,9 @@ from instantmesh.hub import asset_folder
 from instantmesh.lrm.attention import Attention
 from instantmesh.lrm.vit import ray_points
 from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
+from tests.paths import GOLDEN
 
-KEYS = Path(__file__).parent.parent / "data" / "keys"
+KEYS = GOLDEN / "keys"
 PARAMETERS = {
     "instant-nerf-base": 313_249_004,
     "instant-nerf-large": 378_477_332,

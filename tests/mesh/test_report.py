@@ -56,7 +56,9 @@ def test_an_object_cut_off_by_the_grid_is_recognised():
     flat = Mesh(mesh.vertices.clamp(max=0.7), mesh.faces, mesh.vertex_colors)
     cut = with_faces(flat, mesh.faces[(flat.vertices[mesh.faces][..., 2] < 0.7).any(1)])
     (warning,) = (text for text in report(cut).warnings if "scale" in text)
-    assert warning == "the surface is cut off flat at +z; if by the edge of the reconstruction's grid, pass scale=0.8"
+    assert warning == (
+        "the surface is cut off flat at +z; if by the edge of the reconstruction's grid, pass camera_distance_scale=0.8"
+    )
     inner = with_faces(
         mesh, mesh.faces[mesh.vertices[mesh.faces].mean(1)[:, 2].abs() > 0.3]
     )  # open, but not at the end
@@ -77,7 +79,7 @@ def test_text_and_json():
 @pytest.mark.parametrize("name", ["m.glb", "m.obj", "m.ply", "m.stl"])
 def test_files_of_every_kind_report_what_was_written(name, tmp_path):
     mesh = sphere(subdivisions=2)
-    found, kept = report_file(mesh.save(tmp_path / name, scale=None, origin=None)), report(mesh)
+    found, kept = report_file(mesh.save(tmp_path / name, size_m=None, origin=None)), report(mesh)
     assert (found.faces, found.euler_number, found.watertight, found.components) == (320, 2, True, 1)
     assert found.volume == pytest.approx(kept.volume, rel=1e-4)
     np.testing.assert_allclose(found.bounding_box, kept.bounding_box, atol=1e-6)

@@ -11,8 +11,9 @@ from instantmesh import InputError, Pipeline
 from instantmesh.pipeline import offloading
 from instantmesh.pipeline.offload_hooks import OffloadedGroups
 from instantmesh.pipeline.offloading import WORK_BYTES, choose, grouped, needed_bytes
+from tests.paths import EXAMPLES
 
-PHOTO = "examples/egg.png"
+PHOTO = EXAMPLES / "egg.png"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The whole line with the embedded model: photo in, mesh out, and every refusal on the way."""
 
-import dataclasses
 import subprocess
 import sys
 
@@ -114,7 +113,7 @@ def test_results_are_saved(pipeline, photo, tmp_path):
         assert len(loaded.faces) == len(result.mesh.faces)
     with Image.open(result.views.save(tmp_path / "views.png")) as image:
         assert image.size == (128, 192)
-    with Image.open(result.save_preview(tmp_path / "preview.png")) as image:
+    with Image.open(instantmesh.save_preview(result.mesh, tmp_path / "preview.png")) as image:
         assert image.size == (1024, 512)
 
 
@@ -251,16 +250,16 @@ def test_textures_show_the_field_and_the_views_detail(pipeline, truth):
 
 def test_a_result_reports_and_is_filmed(pipeline, photo, tmp_path):
     result = pipeline(photo, seed=0, steps=2)
-    of_mesh = result.mesh.report().warnings
+    of_mesh = instantmesh.report(result.mesh).warnings
     moved = Views(result.posed.images.roll(12, dims=-1), result.posed.cameras)  # sideways in every view: impossible
-    of_both = dataclasses.replace(result, posed=moved).report().warnings
+    of_both = instantmesh.report(result.mesh, moved).warnings
     assert of_both[: len(of_mesh)] == of_mesh
     assert "the views disagree" in of_both[len(of_mesh)]
-    film = result.turntable(tmp_path / "film.gif", frames=3, size_px=32)
+    film = instantmesh.turntable(result.mesh, tmp_path / "film.gif", frames=3, size_px=32)
     with Image.open(film) as frames:
         assert (frames.n_frames, frames.size) == (3, (32, 32))
     with pytest.raises(InputError, match="no radiance field"):
-        result.turntable(tmp_path / "field.gif", of="field")
+        instantmesh.turntable(result.ray_renderer, tmp_path / "field.gif")
     assert "<iframe" in result.mesh._repr_html_()
 
 

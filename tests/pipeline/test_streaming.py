@@ -31,8 +31,9 @@ from instantmesh.pipeline.options import (
 from instantmesh.pipeline.pipeline import random_generators
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.pipeline.streaming import SynchronousExecutor, executor_beside, stream
+from tests.paths import EXAMPLES
 
-PHOTOS = ["examples/egg.png", "examples/ring.png", "examples/crossed.png"]
+PHOTOS = [EXAMPLES / f"{name}.png" for name in ("egg", "ring", "crossed")]
 FEW = {"steps": 2, "resolution": 24}
 
 
@@ -274,7 +275,7 @@ def test_whole_numbers_may_be_numpy_s():
     assert type(settings.seed) is int
 
 
-@pytest.mark.parametrize("photos", ["examples/egg.png", []])
+@pytest.mark.parametrize("photos", [str(EXAMPLES / "egg.png"), []])
 def test_a_stream_is_of_a_list(pipeline: Pipeline, photos: Any):
     with pytest.raises(InputError, match="list of one or more"):
         pipeline.stream(photos)

@@ -1,7 +1,6 @@
 """Sparse extraction against a dense twin and the released model's meshes; fields without a surface."""
 
 import logging
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +13,7 @@ from instantmesh.surface import extraction
 from instantmesh.surface.extraction import SignedDistanceField, extract_flexicubes, grid_axis
 from instantmesh.surface.flexicubes import DualMesh, flexicubes, normalise_weights
 from instantmesh.surface.grid import cube_corners
-
-GOLDEN = Path(__file__).parents[1] / "data/golden"
+from tests.paths import GOLDEN
 
 
 class SmallField(nn.Module):

@@ -1,7 +1,5 @@
 """FlexiCubes against the released code's meshes, L_dev and gradients."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -9,8 +7,9 @@ from safetensors.torch import load_file
 from instantmesh.evaluation.mesh_matching import same_mesh
 from instantmesh.surface.flexicubes import DualMesh, flexicubes, normalise_weights
 from instantmesh.surface.grid import cube_corners, surface_cubes
+from tests.paths import GOLDEN as GOLDEN_FOLDER
 
-GOLDEN = load_file(Path(__file__).parents[1] / "data/golden/flexicubes.safetensors")
+GOLDEN = load_file(GOLDEN_FOLDER / "flexicubes.safetensors")
 FIELDS = ["noise", "blobs", "sphere", "fine"]
 
 

@@ -2,7 +2,6 @@
 
 import logging
 from math import pi
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +11,9 @@ from torch import Tensor
 
 from instantmesh.errors import EmptySurfaceError, InputError
 from instantmesh.surface.marching_cubes import extract_isosurface, marching_cubes
+from tests.paths import GOLDEN as GOLDEN_FOLDER
 
-GOLDEN = load_file(Path(__file__).parents[1] / "data/golden/instant_nerf_tiny.expected.safetensors")
+GOLDEN = load_file(GOLDEN_FOLDER / "instant_nerf_tiny.expected.safetensors")
 
 
 def points_of(x: Tensor, y: Tensor | None = None, z: Tensor | None = None) -> Tensor:

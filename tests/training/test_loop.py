@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toy import OBJECTS, ToySource, ToyStage, loop, optimiser
 
 from instantmesh.errors import ConfigError, InputError
 from instantmesh.training.loop import TrainingError, train
 from instantmesh.training.stage import object_numbers
+from tests.training.toy import OBJECTS, ToySource, ToyStage, loop, optimiser
 
 TOY = Path(__file__).with_name("toy.py")
 

@@ -11,6 +11,7 @@ import pytest
 from instantmesh import backends
 from instantmesh.files.colors import srgb_to_linear
 from tests.files.lettered import SIZE_PX, colored_letter, textured_letter
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.skipif(not backends.available("bpy"), reason="needs bpy")
 
@@ -25,7 +26,7 @@ def test_positions_textures_and_colours(tmp_path: Path):
     paths += [colored.save(tmp_path / f"colored{ending}") for ending in endings]
     paths += [colored.save(tmp_path / "colored.ply", **AS_IT_IS), textured.save(tmp_path / "plain.stl", **AS_IT_IS)]
     command = [sys.executable, "-m", "tests.viewers.blender_reads", *paths]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     for path, found in zip(paths, json.loads(done.stdout.splitlines()[-1]), strict=True):
         mesh = colored if path.stem == "colored" else textured

@@ -91,11 +91,11 @@ CASES = [
         textured_letter(),
         "to_the_left.glb",
         ("-x", "z", "y"),
-        {"front": "-x", "scale": 0.8, "origin": "bottom"},
+        {"front": "-x", "size_m": 0.8, "origin": "bottom"},
         0.8,
         0.4,
     ),
-    Case(colored_letter(), "z_up.ply", ("x", "y", "z"), {"up": "z", "scale": None, "origin": "center"}, 0.7),
+    Case(colored_letter(), "z_up.ply", ("x", "y", "z"), {"up": "z", "size_m": None, "origin": "center"}, 0.7),
     Case(textured_letter(), "as_blender.stl", ("-y", "x", "z"), {"up": "z", "front": "-y"}, has_colors=False),
 ]
 if backends.available("pxr"):

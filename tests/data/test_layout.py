@@ -22,7 +22,7 @@ from instantmesh.data.layout import (
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError, OutputError
 from instantmesh.structures import Cameras
-from tests.dataset.made_views import made_views
+from tests.data.made_views import made_views
 
 
 def round_trip(views: ObjectViews) -> ObjectViews:

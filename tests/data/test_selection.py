@@ -13,8 +13,8 @@ from instantmesh.data.layout import write_object
 from instantmesh.data.selection import Candidate, Evidence, find_evidence, look_at, read_captions, read_metadata
 from instantmesh.data.stored_objects import ObjectFolder
 from instantmesh.errors import InputError
-from tests.dataset.made_assets import textured_box
-from tests.dataset.made_views import made_views
+from tests.data.made_assets import textured_box
+from tests.data.made_views import made_views
 
 
 def save_model(folder: Path, name: str, *meshes: trimesh.Trimesh) -> Path:

@@ -17,7 +17,6 @@ from instantmesh.hub import checkpoints, download
 from instantmesh.hub.checkpoints import convert_official, official_tensors
 from instantmesh.hub.download import fetch_files
 
-DATA = Path(__file__).parent / "data"
 OFFICIAL = ("instant-mesh-large", "instant-mesh-base", "instant-nerf-large", "instant-nerf-base")
 PARAMETERS = {
     "instant-nerf-base": 313_249_004,
@@ -41,7 +40,7 @@ def no_network(monkeypatch, tmp_path) -> None:
 
 
 def official_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    shapes = json.loads((DATA / "keys" / f"{name}.json").read_text())
+    shapes = json.loads((GOLDEN / "keys" / f"{name}.json").read_text())
     return {key.removeprefix("lrm_generator."): tuple(shape) for key, shape in shapes.items()}
 
 

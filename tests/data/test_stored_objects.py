@@ -15,7 +15,7 @@ from instantmesh.data.shards import pack
 from instantmesh.data.source import ObjectSource
 from instantmesh.data.stored_objects import ObjectFolder, ObjectShards, StoredObjects, open_source
 from instantmesh.errors import InputError, OutputError
-from tests.dataset.made_views import made_views
+from tests.data.made_views import made_views
 
 NAMES = ["apple", "chair-" + "long" * 25, "zebra"]  # the second is too long for an old tar archive's header
 

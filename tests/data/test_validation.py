@@ -26,8 +26,8 @@ from instantmesh.data.validation import Finding, check, check_object, check_view
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
 from instantmesh.structures import Cameras
-from tests.dataset.made_assets import textured_box
-from tests.dataset.made_views import made_views
+from tests.data.made_assets import textured_box
+from tests.data.made_views import made_views
 
 
 @pytest.fixture(scope="module", autouse=True)
