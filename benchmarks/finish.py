@@ -34,10 +34,9 @@ from instantmesh.evaluation.protocol import evaluate_reconstruction, true_views
 from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
 from instantmesh.files.atomic import write_bytes
-from instantmesh.mesh.simplify import ColorField
 from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.pipeline.reconstruction import Reconstructor
-from instantmesh.structures import Mesh, Views
+from instantmesh.structures import ColorField, Mesh, Views
 from instantmesh.texture.bake import bake
 
 RING_SECTIONS = 320

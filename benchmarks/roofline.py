@@ -89,7 +89,7 @@ def _attention_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_: 
     return 2 * batch * heads * n * key[2] * (channels + value[3])
 
 
-def _attention_backward_flops(gradient: torch.Size, query: torch.Size, key: torch.Size, *_: Any, **__: Any) -> int:
+def _attention_backward_flops(_gradient: torch.Size, query: torch.Size, key: torch.Size, *_: Any, **__: Any) -> int:
     """Of five matrix products: fused attention computes its weights again."""
     return 5 * _attention_flops(query, key, query) // 2
 

@@ -71,8 +71,11 @@ def six_view_cameras(radius: float = SIX_VIEW_RADIUS) -> Cameras:
 
 
 def photo_camera() -> Cameras:
-    """The one camera under which a photo is a view of its object: in front (azimuth 0), a little above, at the six
-    views' radius and field of view. Where the photo was really taken from nobody knows."""
+    """The camera under which a photo is a view of its object.
+
+    In front (azimuth 0), a little above, at the six views' radius and field of view. Where the photo was really taken
+    from nobody knows.
+    """
     return spherical_cameras((0.0,), (PHOTO_ELEVATION_DEG,), SIX_VIEW_RADIUS, SIX_VIEW_FOV_DEG)
 
 

@@ -57,8 +57,10 @@ def compare(
     """Run every model on the photo, one after the other; only one is in memory at a time.
 
     Args:
-        photo, seed, background: as in `Pipeline.__call__`.
+        photo: as in `Pipeline.__call__`.
         models: names or folders.
+        seed: as in `Pipeline.__call__`.
+        background: likewise.
         load: makes a pipeline of a name.
 
     Yields:

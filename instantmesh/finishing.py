@@ -8,9 +8,9 @@ from typing import TypedDict
 from typing_extensions import Unpack
 
 from instantmesh.mesh.clean import CleanReport, check_share, clean
-from instantmesh.mesh.simplify import ColorField, SimplifyReport, check_target, simplify
+from instantmesh.mesh.simplify import SimplifyReport, check_target, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
-from instantmesh.structures import Mesh, Views
+from instantmesh.structures import ColorField, Mesh, Views
 from instantmesh.texture.bake import TextureReport, bake, check_texture_size
 
 _log = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 Axes, ranges and orders are those of docs/conventions.md; they are stated here and in `cameras` and nowhere else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,6 +17,9 @@ from instantmesh.errors import CameraError, InputError
 from instantmesh.files import image_files, mesh_files
 from instantmesh.files.frame import Frame, Origin
 from instantmesh.files.mesh_arrays import MeshArrays, TextureArrays
+
+ColorField = Callable[[Tensor], Tensor]
+"""Points (p, 3) in world units -> sRGB colours (p, 3), about [0, 1]."""
 
 
 def _require_finite(name: str, tensor: Tensor) -> None:
@@ -86,7 +90,8 @@ class Views:
         cameras: n cameras; None for a system that takes its one image for the front.
 
     Raises:
-        InputError: wrong shape or range. CameraError: as many cameras as images are needed.
+        InputError: wrong shape or range.
+        CameraError: as many cameras as images are needed.
     """
 
     images: Float[Tensor, "n 3 h w"]

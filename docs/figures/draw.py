@@ -125,6 +125,7 @@ def draw_camera(drawing: Drawing, camera: Cameras, color: str, depth: float = 0.
 
 
 def draw_ground_circle(drawing: Drawing, radius: float) -> None:
+    """A circle on the ground plane."""
     ring = [(radius * math.cos(t * math.pi / 36), radius * math.sin(t * math.pi / 36), 0.0) for t in range(73)]
     drawing.line(ring, CUBE_COLOR, 1)
 

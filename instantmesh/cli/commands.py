@@ -1,5 +1,7 @@
-"""The command line: `instantmesh generate | reconstruct | finish | inspect | show | turntable | compare | models |
-train | data`."""
+"""The command line's commands.
+
+`instantmesh generate | reconstruct | finish | inspect | show | turntable | compare | models | train | data`.
+"""
 
 import logging
 import sys
@@ -306,8 +308,10 @@ def train(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder; runs/NAME by default.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop early; the same command goes on later.")] = None,
 ) -> None:
-    """Train a stage, or go on where the run in the folder was. For several GPUs or machines:
-    accelerate launch -m instantmesh train ..."""
+    """Train a stage, or go on where the run in the folder was.
+
+    For several GPUs or machines: accelerate launch -m instantmesh train ...
+    """
     from instantmesh.training.interruption import TrainingInterrupted
     from instantmesh.training.run import run
 

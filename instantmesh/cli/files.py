@@ -45,8 +45,10 @@ class PhotoFiles:
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    """Raises:
-    OutputError: one of the files exists and may not be replaced.
+    """Refuse to replace files unless that is allowed.
+
+    Raises:
+        OutputError: one of the files exists and may not be replaced.
     """
     for path in paths:
         if path.exists() and not overwrite:

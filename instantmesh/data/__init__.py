@@ -1,0 +1,1 @@
+"""Data sets: 3D assets rendered, filtered, checked, packed and read."""

@@ -25,7 +25,8 @@ def find_assets(sources: Sequence[Path]) -> list[NamedAsset]:
     names depend on nothing but these places, so the same folders give the same names on every machine.
 
     Raises:
-        MissingFileError: a source doesn't exist. InputError: a folder holds no assets.
+        MissingFileError: a source doesn't exist.
+        InputError: a folder holds no assets.
     """
     places: dict[Path, Path] = {}  # file -> its place below its source
     for source in sources:

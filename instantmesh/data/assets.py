@@ -29,11 +29,13 @@ class AssetSurface:
     colour has a soft light baked in.
 
     Attributes:
-        vertices: (v, 3) float32 in [-1, 1]. faces: (f, 3).
+        vertices: (v, 3) float32 in [-1, 1].
+        faces: (f, 3).
         normals: (v, 3) float32 of unit length; zero where the file has none: there the face's own normal is taken.
         colors: (v, 3) float32 sRGB; they multiply the texture.
         uv: (v, 2) float32 texture coordinates, v down.
-        textures: images (h, w, 3) uint8 sRGB. texture_index: (f,) into them, -1 for faces without.
+        textures: images (h, w, 3) uint8 sRGB.
+        texture_index: (f,) into them, -1 for faces without.
         source: the file. centre, scale: vertices = (the file's in the world frame - centre) * scale.
     """
 

@@ -107,8 +107,10 @@ def _import(bpy: Any, path: Path, linear: Array, offset: Array) -> None:
 
 
 def _write_parts(asset: AssetSurface, folder: Path) -> Iterator[Path]:
-    """The asset as GLB files, for formats that Blender reads in other ways than this package: one for each texture, and
-    one for what has vertex colours."""
+    """The asset as GLB files, for formats that Blender reads in other ways than this package.
+
+    One for each texture, and one for what has vertex colours.
+    """
     import trimesh
     from trimesh.visual import TextureVisuals
     from trimesh.visual.material import PBRMaterial

@@ -124,6 +124,6 @@ def _solid(views: ObjectViews) -> Bool[Tensor, "n s s"]:
     return (views.mask[:, 0] == 1) & (depth > 0) & (depth < DEPTH_RANGE - DEPTH_STEP / 2)
 
 
-def _share(what: Bool[Tensor, "n *p"], among: Bool[Tensor, "n *p"]) -> Float[Tensor, " n"]:
+def _share(what: Bool[Tensor, " n *p"], among: Bool[Tensor, " n *p"]) -> Float[Tensor, " n"]:
     """How much of `among` is also `what`, in each row; 0 where there is nothing."""
     return (what & among).flatten(1).sum(1) / among.flatten(1).sum(1).clamp(min=1)

@@ -110,8 +110,10 @@ class ObjectRenderer:
 
 
 def _window(vertices: Array, camera: Cameras, size_px: int) -> tuple[int, int, int]:
-    """Top, left and side, in pixels, of the smallest square of pixels in which `camera` sees all vertices (v, 3); the
-    whole image where they don't all lie in front of it."""
+    """Top, left and side, in pixels, of the smallest square of pixels in which `camera` sees all vertices (v, 3).
+
+    The whole image where they don't all lie in front of it.
+    """
     whole = 0, 0, size_px
     pose = camera.camera_to_world[0].numpy()
     local = (vertices - pose[:3, 3]) @ pose[:3, :3]
@@ -128,8 +130,9 @@ def _window(vertices: Array, camera: Cameras, size_px: int) -> tuple[int, int, i
 
 
 def query_camera(vertices: Array, rng: np.random.Generator, azimuth_deg: float = 0.0) -> Cameras:
-    """The camera of a user's photograph after cutting out: random elevation, distance and field of view, the foreground
-    centred at 85 % of the side.
+    """The camera of a user's photograph after cutting out.
+
+    Random elevation, distance and field of view, the foreground centred at 85 % of the side.
 
     The crop is made by the camera (focal length and principal point), not by resampling.
     """

@@ -83,7 +83,8 @@ def render_assets(
 
     Raises:
         InputError: `out` was begun with other settings.
-        OutputError: `out` can't be written. MissingBackendError: the engine isn't installed.
+        OutputError: `out` can't be written.
+        MissingBackendError: the engine isn't installed.
     """
     settings.engine.require()
     _claim(out, settings)

@@ -41,7 +41,8 @@ class Evidence:
 
     Attributes:
         assets, folders: asset files and folders of images by the objects' names.
-        captions: by name. metadata: Objaverse's annotations by name.
+        captions: by name.
+        metadata: Objaverse's annotations by name.
     """
 
     assets: Mapping[str, Path] | None = None
@@ -114,8 +115,10 @@ def look_at(candidate: Candidate) -> Reasons:
 
 
 def write_verdicts(verdicts: Mapping[str, Reasons], path: Path) -> tuple[Path, Counter[str]]:
-    """Write the good objects to `path`, a list that readers take as `objects.json`, and every dropped object with its
-    reasons to `dropped.jsonl` beside it.
+    """Write the lists of good and of dropped objects.
+
+    The good ones go to `path`, a list that readers take as `objects.json`, and every dropped one with its reasons to
+    `dropped.jsonl` beside it.
 
     Returns:
         The second file, and how many objects each criterion dropped.

@@ -29,7 +29,8 @@ def pack(root: str | PathLike[str], out: str | PathLike[str], objects_per_shard:
 
     Raises:
         InputError: an object lacks a file, or has another number of views than the first.
-        OutputError: `out` exists or can't be written. MissingBackendError: `webdataset` isn't installed.
+        OutputError: `out` exists or can't be written.
+        MissingBackendError: `webdataset` isn't installed.
     """
     backends.load("webdataset")
     source = ObjectFolder(root)

@@ -9,7 +9,7 @@ from instantmesh.errors import InputError
 PSNR_CEILING_DB = 100.0  # equal images: a finite number keeps means and JSON usable
 
 
-def psnr(images: Float[Tensor, "n 3 h w"], true: Float[Tensor, "_ 3 _ _"]) -> Float[Tensor, "n"]:
+def psnr(images: Float[Tensor, "n 3 h w"], true: Float[Tensor, "_ 3 _ _"]) -> Float[Tensor, " n"]:
     """Peak signal-to-noise ratio of each image against its `true` one (same shape) in dB, at most `PSNR_CEILING_DB`.
 
     Raises:
@@ -20,7 +20,7 @@ def psnr(images: Float[Tensor, "n 3 h w"], true: Float[Tensor, "_ 3 _ _"]) -> Fl
     return -10 * mean_square.clamp(min=10 ** (-PSNR_CEILING_DB / 10)).log10()
 
 
-def ssim(images: Float[Tensor, "n 3 h w"], true: Float[Tensor, "_ 3 _ _"]) -> Float[Tensor, "n"]:
+def ssim(images: Float[Tensor, "n 3 h w"], true: Float[Tensor, "_ 3 _ _"]) -> Float[Tensor, " n"]:
     """Structural similarity of each image, at most 1: mean over channels and over windows inside the image.
 
     Gaussian windows of 11 pixels and sigma 1.5, K1 = 0.01, K2 = 0.03 (Wang et al., 2004).

@@ -42,8 +42,10 @@ def same_mesh(
     """Check that two meshes are equal as sets of vertices and oriented triangles.
 
     Args:
-        vertices, faces: the mesh to check.
-        expected_vertices, expected_faces: what it should be.
+        vertices: of the mesh to check.
+        faces: its triangles.
+        expected_vertices: of what it should be.
+        expected_faces: its triangles.
         atol: largest distance between a vertex and its counterpart.
         reversed_faces: how many triangles may face the other way. (Where a grid point's SDF is exactly zero, the
             released FlexiCubes turns quads over; ours doesn't.)

@@ -37,7 +37,8 @@ class AssetPart:
     """Triangles of one material.
 
     Attributes:
-        vertices: (v, 3) world frame. faces: (f, 3), counter-clockwise seen from outside.
+        vertices: (v, 3) world frame.
+        faces: (f, 3), counter-clockwise seen from outside.
         uv: (v, 2) texture coordinates, (0, 0) upper left, v down; None without a texture.
         texture: (h, w, 3) uint8 sRGB, or None.
         colors: (v, 3) sRGB in [0, 1]; they multiply the texture. None: the texture alone.

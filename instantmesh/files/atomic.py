@@ -32,8 +32,8 @@ def replacing(path: str | PathLike[str], *, overwrite: bool = True) -> Iterator[
     temporary = Path(temporary_name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
     except InstantMeshError:  # some of them are OSErrors and already say what is wrong
         raise
     except OSError as error:
@@ -62,7 +62,7 @@ def new_folder(path: str | PathLike[str]) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        os.rename(temporary, path)  # fails where there is a folder with files by now
+        temporary.rename(path)  # fails where there is a folder with files by now
     except InstantMeshError:
         raise
     except OSError as error:

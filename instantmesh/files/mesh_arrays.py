@@ -26,10 +26,12 @@ class MeshArrays:
     """Triangles with what is known of them.
 
     Attributes:
-        vertices: (v, 3). faces: (f, 3), counter-clockwise seen from outside.
+        vertices: (v, 3).
+        faces: (f, 3), counter-clockwise seen from outside.
         normals: (v, 3) of unit length, or None. They are smooth: where a format wants vertices split at the texture's
             seams, the copies share one, and the seams don't show.
-        colors: (v, 3) sRGB in [0, 1], or None. texture: or None; where there is one, it is what is written.
+        colors: (v, 3) sRGB in [0, 1], or None.
+        texture: or None; where there is one, it is what is written.
     """
 
     vertices: NDArray[np.floating]

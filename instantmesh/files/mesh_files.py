@@ -52,7 +52,8 @@ def check_ending(path: Path) -> None:
     """Refuse a file that can't be written here, before there is a mesh.
 
     Raises:
-        OutputError: unknown ending. MissingBackendError: USDZ without usd-core.
+        OutputError: unknown ending.
+        MissingBackendError: USDZ without usd-core.
     """
     if path.suffix.lower() not in MESH_ENDINGS:
         raise OutputError(f"{path.name}: unknown mesh ending; use one of {', '.join(MESH_ENDINGS)}")

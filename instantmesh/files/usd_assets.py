@@ -21,7 +21,8 @@ def read_usd_scene(path: Path) -> Any:
     """A `trimesh.Scene`, y up; its colours are linear and its textures' v runs up, as trimesh reads glTF.
 
     Raises:
-        MissingBackendError: usd-core isn't installed. InputError: the file isn't USD.
+        MissingBackendError: usd-core isn't installed.
+        InputError: the file isn't USD.
         FileNotFoundError: a texture is missing.
     """
     import trimesh  # here, so that importing the package stays fast

@@ -33,7 +33,8 @@ def check_video(path: str | PathLike[str], fps: int, size_px: int) -> None:
     """Find out before any frame is made whether a film can be written.
 
     Raises:
-        OutputError: unknown ending. InputError: a rate or a size that the format can't have.
+        OutputError: unknown ending.
+        InputError: a rate or a size that the format can't have.
         MissingBackendError: MP4 or WebM without PyAV.
     """
     ending = Path(path).suffix.lower()

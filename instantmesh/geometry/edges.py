@@ -58,8 +58,10 @@ class Edges:
         return self.directed[self.is_boundary[self.undirected]]
 
     def unbalanced(self) -> Indices:
-        """(k, 2) the directed edges that more faces use in this direction than in the other, each once for every such
-        face. They always form closed loops."""
+        """Directed edges (k, 2) that more faces use in this direction than in the other.
+
+        Each once for every such face. They always form closed loops.
+        """
         lower_first = self.directed[:, 0] < self.directed[:, 1]
         here = np.where(lower_first, 1, -1) * self.surplus[self.undirected] > 0
         order = np.flatnonzero(here)

@@ -83,8 +83,11 @@ class NearestSurface:
 
 
 def _sites(mesh: Triangles) -> tuple[Array, Indices, float]:
-    """(s, 3) the middles of all faces, large ones cut into m^2 equal parts first; (s,) whose they are; and how far from
-    the nearest site of its face a point can lie: 2/3 of a part's median, at most the longest edge / sqrt(3)."""
+    """(s, 3) the middles of all faces, large ones cut into m^2 equal parts first.
+
+    (s,) whose they are; and how far from the nearest site of its face a point can lie: 2/3 of a part's median, at most
+    the longest edge / sqrt(3).
+    """
     corners = mesh.vertices[mesh.faces]
     longest = np.linalg.norm(corners[:, [1, 2, 0]] - corners, axis=2).max(1)
     spacing = max(float(np.median(longest)), 1e-12)

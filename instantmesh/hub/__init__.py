@@ -3,12 +3,12 @@
 from instantmesh.hub.checkpoints import check_state_dict, identify, load_official, read_checkpoint
 from instantmesh.hub.download import asset_folder, cache_folder, fetch_file, fetch_part, fetch_snapshot, is_cached
 from instantmesh.hub.notices import announce
-from instantmesh.hub.registry import MODELS, Model, Part, RemoteFile, resolve
+from instantmesh.hub.registry import MODELS, Model, ModelPart, RemoteFile, resolve
 
 __all__ = [
     "MODELS",
     "Model",
-    "Part",
+    "ModelPart",
     "RemoteFile",
     "announce",
     "asset_folder",

@@ -95,8 +95,11 @@ def load_official(checkpoint: str | PathLike[str], cache_dir: CacheDir = None) -
 
 
 def official_tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The reconstruction model's tensors: in InstantMesh's files those whose names start with `lrm_generator.`, without
-    that prefix and without `source_camera` buffers; in other files all."""
+    """The reconstruction model's tensors.
+
+    In InstantMesh's files those whose names start with `lrm_generator.`, without that prefix and without
+    `source_camera` buffers; in other files all.
+    """
     prefixed = {name.removeprefix(OFFICIAL_PREFIX): x for name, x in state.items() if name.startswith(OFFICIAL_PREFIX)}
     return {name: x for name, x in (prefixed or state).items() if _DROPPED not in name}
 
@@ -105,7 +108,8 @@ def convert_official(checkpoint: str | PathLike[str], cache_dir: CacheDir = None
     """Write the tensors of an official pickle to a safetensors file in the cache, once, and return its path.
 
     Raises:
-        MissingFileError, CheckpointError: see `read_checkpoint`. OutputError: the cache can't be written.
+        MissingFileError, CheckpointError: see `read_checkpoint`.
+        OutputError: the cache can't be written.
     """
     path = Path(checkpoint).absolute()
     if not path.is_file():

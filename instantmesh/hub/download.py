@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from instantmesh.errors import MissingFileError
-from instantmesh.hub.registry import Model, Part
+from instantmesh.hub.registry import Model, ModelPart
 
 CacheDir = str | PathLike[str] | None
 
@@ -67,7 +67,7 @@ def fetch_files(
     raise MissingFileError(_how_to_get(repo, filenames, by_hand, cause)) from cause
 
 
-def fetch_part(part: Part, cache_dir: CacheDir = None, local_files_only: bool = False) -> Path:
+def fetch_part(part: ModelPart, cache_dir: CacheDir = None, local_files_only: bool = False) -> Path:
     """The folder with all files of a model's part that lies on the hub; see `fetch_file`."""
     if part.repo is None:
         raise ValueError("embedded parts aren't fetched: they lie in asset_folder('weights')")

@@ -19,7 +19,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Part:
+class ModelPart:
     """Files of one origin and licence.
 
     Attributes:
@@ -60,7 +60,7 @@ class Model:
     name: str
     description: str
     system: str
-    parts: tuple[Part, ...]
+    parts: tuple[ModelPart, ...]
     fingerprint: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
@@ -68,7 +68,7 @@ class Model:
         """To download in all, rounded."""
         return sum(part.size_bytes for part in self.parts)
 
-    def part(self, role: Role) -> Part:
+    def part(self, role: Role) -> ModelPart:
         """The part with this role; KeyError where the model has none."""
         for part in self.parts:
             if part.role == role:
@@ -77,9 +77,9 @@ class Model:
 
 
 _INSTANTMESH = "TencentARC/InstantMesh"
-_WHITE_UNET = Part("unet", "Apache-2.0", _INSTANTMESH, (RemoteFile("diffusion_pytorch_model.bin", 1_730_000_000),))
+_WHITE_UNET = ModelPart("unet", "Apache-2.0", _INSTANTMESH, (RemoteFile("diffusion_pytorch_model.bin", 1_730_000_000),))
 # The UNet's own weights aren't among the files: the white-background ones take their place.
-_ZERO123PLUS = Part(
+_ZERO123PLUS = ModelPart(
     "diffusion",
     "CC BY-NC 4.0 (weights: no commercial use), code Apache-2.0",
     "sudo-ai/zero123plus-v1.2",
@@ -111,7 +111,7 @@ def _instantmesh(kind: Literal["mesh", "nerf"], size: Literal["base", "large"]) 
         name=f"instant-{kind}-{size}",
         description=f"InstantMesh (arXiv 2404.07191), {surface}, {size}; six views by Zero123++ v1.2",
         system="instantmesh",
-        parts=(Part("reconstruction", "Apache-2.0", _INSTANTMESH, (weights,)), _WHITE_UNET, _ZERO123PLUS),
+        parts=(ModelPart("reconstruction", "Apache-2.0", _INSTANTMESH, (weights,)), _WHITE_UNET, _ZERO123PLUS),
         fingerprint={"transformer.deconv.weight": (1024, channels, 2, 2), first_layer: (64, 3 * channels)},
     )
 
@@ -120,7 +120,7 @@ _TRIPOSR = Model(
     name="triposr",
     description="TripoSR (arXiv 2403.02151), triplane NeRF from one view",
     system="triposr",
-    parts=(Part("reconstruction", "MIT", "stabilityai/TripoSR", (RemoteFile("model.ckpt", 1_680_000_000),)),),
+    parts=(ModelPart("reconstruction", "MIT", "stabilityai/TripoSR", (RemoteFile("model.ckpt", 1_680_000_000),)),),
     fingerprint={"tokenizer.embeddings": (3, 1024, 32, 32), "post_processor.upsample.weight": (1024, 40, 2, 2)},
 )
 
@@ -135,7 +135,7 @@ def _openlrm(data: Literal["obj", "mix"], size: Literal["small", "base", "large"
         description=f"OpenLRM 1.1 (LRM, arXiv 2311.04400), triplane NeRF from one view, {size}; data: {trained_on}",
         system="openlrm",
         parts=(
-            Part(
+            ModelPart(
                 "reconstruction",
                 "CC BY-NC 4.0 (weights: no commercial use), code Apache-2.0",
                 repo,
@@ -151,7 +151,7 @@ _ALL = (
         name="tiny",
         description="A small model trained on procedural shapes, to try the whole line on without a download",
         system="instantmesh",
-        parts=(Part("embedded", "Apache-2.0"),),
+        parts=(ModelPart("embedded", "Apache-2.0"),),
     ),
     _instantmesh("mesh", "large"),
     _instantmesh("mesh", "base"),

@@ -16,7 +16,8 @@ def crop_to_foreground(rgba: Float[Tensor, "4 h w"], foreground_ratio: float = 0
     on images framed this way.
 
     Raises:
-        ImageError: nothing is opaque. InputError: `foreground_ratio` isn't in (0, 1].
+        ImageError: nothing is opaque.
+        InputError: `foreground_ratio` isn't in (0, 1].
     """
     if not 0.0 < foreground_ratio <= 1.0:
         raise InputError(f"foreground_ratio must lie in (0, 1], got {foreground_ratio}")

@@ -1,0 +1,1 @@
+"""Parts that the family's reconstruction models are built of."""

@@ -32,8 +32,11 @@ class Attention(nn.Module):
 
 
 def has_values() -> bool:
-    """Whether new tensors hold values. Where they don't (the meta device, on which loading builds networks), drawing
-    random ones would do nothing but import torch's compiler, for several seconds."""
+    """Whether new tensors hold values.
+
+    Where they don't (the meta device, on which loading builds networks), drawing random ones would do nothing but
+    import torch's compiler, for several seconds.
+    """
     return torch.get_default_device().type != "meta"
 
 
@@ -43,8 +46,11 @@ def random_values(*shape: int, std: float) -> Tensor:
 
 
 def run_block(block: nn.Module, *inputs: Tensor | None, gradient_checkpointing: bool) -> Tensor:
-    """The block's output. With checkpointing it keeps its inputs alone for the backward pass and computes itself again
-    there: less memory for a third more time."""
+    """The block's output.
+
+    With checkpointing it keeps its inputs alone for the backward pass and computes itself again there: less memory for
+    a third more time.
+    """
     if gradient_checkpointing and torch.is_grad_enabled():
         return checkpoint(block, *inputs, use_reentrant=False)
     return block(*inputs)
@@ -56,8 +62,10 @@ def mlp(dim: int, hidden: int) -> nn.Sequential:
 
 
 class GatedMLP(nn.Module):
-    """Linear to twice four times the channels, one half times the exact GELU of the other, Linear (GEGLU,
-    arXiv 2002.05202)."""
+    """A gated feed-forward network (GEGLU, arXiv 2002.05202).
+
+    Linear to twice four times the channels, one half times the exact GELU of the other, Linear.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()

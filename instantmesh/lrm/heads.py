@@ -54,7 +54,8 @@ class RadianceHead(nn.Module):
     Args:
         channels: of a plane.
         hidden, layers, activation: of the net, see `head`.
-        density: makes a density of the net's first output. color: makes sRGB of the others.
+        density: makes a density of the net's first output.
+        color: makes sRGB of the others.
     """
 
     def __init__(

@@ -20,7 +20,8 @@ class ReconstructionModel(nn.Module, ABC):
 
     Attributes:
         config: sizes.
-        encoder: images, and cameras where they modulate it, to tokens. transformer: those to tokens of planes.
+        encoder: images, and cameras where they modulate it, to tokens.
+        transformer: those to tokens of planes.
         system: what messages call it.
         official_names: how the official checkpoint calls our tensors, see `lrm.official`.
         unused_official: starts of names in official checkpoints that the model has no use for.
@@ -69,8 +70,10 @@ class ReconstructionModel(nn.Module, ABC):
         return self.encoder(images, cameras)
 
     def set_gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Compute the blocks of encoder and transformer again in the backward pass, in place of keeping all that
-        happens in them. The gradients are the same; without gradients nothing changes."""
+        """Compute the blocks of encoder and transformer again in the backward pass.
+
+        In place of keeping all that happens in them. The gradients are the same; without gradients nothing changes.
+        """
         self.encoder.gradient_checkpointing = self.transformer.gradient_checkpointing = enabled
 
     @abstractmethod

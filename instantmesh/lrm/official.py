@@ -56,8 +56,10 @@ def to_official(state: Mapping[str, Tensor], names: Names) -> dict[str, Tensor]:
 
 
 def official_shapes(state: Mapping[str, Tensor], names: Names) -> dict[str, tuple[int, ...]]:
-    """The shapes of `to_official`'s tensors. Nothing is joined: on the meta device torch would import its compiler for
-    that, for several seconds."""
+    """The shapes of `to_official`'s tensors.
+
+    Nothing is joined: on the meta device torch would import its compiler for that, for several seconds.
+    """
     groups = _official_groups(state, names)
     return {name: (sum(len(x) for x in parts), *parts[0].shape[1:]) for name, parts in groups.items()}
 

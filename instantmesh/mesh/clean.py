@@ -102,8 +102,10 @@ def _with_area(mesh: Triangles) -> Triangles:
 
 
 def _largest(mesh: Triangles, share: float) -> tuple[Triangles, tuple[int, int, float]]:
-    """The components with at least `share` of the largest one's area; how many were dropped, their faces, the largest
-    dropped one's share."""
+    """The components with at least `share` of the largest one's area.
+
+    How many were dropped, their faces, the largest dropped one's share.
+    """
     component = components(mesh.faces, len(mesh.vertices))
     area = np.bincount(component, weights=mesh.areas())
     shares = area / area.max()

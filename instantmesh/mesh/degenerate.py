@@ -80,8 +80,10 @@ def _collapse_short_edges(mesh: Triangles) -> Triangles:
 
 
 def _turn_long_edges(mesh: Triangles, flat: Indices) -> Triangles:
-    """Each flat face (a, b, c), c on its longest edge ab, and its neighbour (b, a, d) become (c, a, d) and (d, b, c);
-    on a rim, where it has no neighbour, it goes."""
+    """Each flat face (a, b, c), c on its longest edge ab, and its neighbour (b, a, d) become (c, a, d) and (d, b, c).
+
+    On a rim, where it has no neighbour, it goes.
+    """
     edges = Edges.of(mesh.faces)
     faces, gone = mesh.faces.copy(), np.zeros(len(mesh.faces), bool)
     known = {tuple(edge) for edge in np.sort(edges.directed, 1).tolist()}

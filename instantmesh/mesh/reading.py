@@ -32,7 +32,8 @@ def read_mesh(path: str | PathLike[str]) -> Mesh:
     its own. A texture that repeats within one face is cut off at its border.
 
     Raises:
-        MissingFileError: no such file. InputError: it can't be read or holds no triangles.
+        MissingFileError: no such file.
+        InputError: it can't be read or holds no triangles.
         MissingBackendError: USDZ without usd-core.
     """
     parts = read_asset(path)

@@ -34,12 +34,14 @@ class MeshReport:
         components: of faces that hang together by vertices.
         watertight: every edge lies between two faces that agree about outside.
         euler_number: vertices - edges + faces; 2 for a sphere, 0 for a torus, summed over components.
-        degenerate_faces: without area. duplicate_faces: with the same vertices as another one.
+        degenerate_faces: without area.
+        duplicate_faces: with the same vertices as another one.
         boundary_edges: of one face only.
         non_manifold_edges: of more than two faces.
         inconsistent_edges: whose two faces disagree about outside.
         bounding_box: lowest and highest corner, world units.
-        area: world units squared. volume: cubed, negative if faces face inward; None unless watertight.
+        area: world units squared.
+        volume: cubed, negative if faces face inward; None unless watertight.
         colors: "vertex colours", "texture 1024 x 1024" or "none".
         texture_coverage: share of the texture's texels that faces lie on; of several textures, of all their texels.
             None without.
@@ -110,11 +112,13 @@ def mesh_report(mesh: Mesh) -> MeshReport:
 
 
 def report_file(path: str | PathLike[str]) -> MeshReport:
-    """What the mesh in a file is (.glb, .gltf, .obj, .ply, .stl, .off, .usdz); all its parts together, in the world
-    frame.
+    """What the mesh in a file is (.glb, .gltf, .obj, .ply, .stl, .off, .usdz).
+
+    All its parts together, in the world frame.
 
     Raises:
-        MissingFileError: no such file. InputError: it can't be read or holds no triangles.
+        MissingFileError: no such file.
+        InputError: it can't be read or holds no triangles.
         MissingBackendError: USDZ without usd-core.
     """
     parts = read_asset(path)

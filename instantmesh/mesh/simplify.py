@@ -3,7 +3,6 @@
 Source: Garland and Heckbert (1997), as the package fast-simplification has it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +15,7 @@ from instantmesh.geometry.nearest import NearestSurface
 from instantmesh.geometry.sampling import sample_surface
 from instantmesh.geometry.triangles import Array, Triangles
 from instantmesh.mesh.degenerate import remove_degenerate, remove_folded
-from instantmesh.structures import Mesh
-
-ColorField = Callable[[Tensor], Tensor]
-"""Points (p, 3) in world units -> sRGB colours (p, 3), about [0, 1]."""
+from instantmesh.structures import ColorField, Mesh
 
 F_SCORE_FLOOR = 0.99
 _MARGIN = 0.002  # other points of the same two surfaces give an F-score that differs by about this

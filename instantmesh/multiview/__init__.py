@@ -1,0 +1,1 @@
+"""From a photo to views of its object by diffusion."""

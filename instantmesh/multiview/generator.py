@@ -74,8 +74,10 @@ class MultiviewGenerator(ABC):
 
 
 def check_photo(image: Tensor) -> None:
-    """Raises:
-    InputError: not a float image (3, h, w) in [0, 1].
+    """Refuse what is no photo.
+
+    Raises:
+        InputError: not a float image (3, h, w) in [0, 1].
     """
     if image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape or not image.is_floating_point():
         raise InputError(f"the photo must be a float image (3, h, w), got {tuple(image.shape)} {image.dtype}")

@@ -1,5 +1,7 @@
-"""Components of a multiview stage from a folder in the layout of Zero123++. The classes are fixed here, so whatever
-code a folder or repository names is never run, and weights are read strictly."""
+"""Components of a multiview stage from a folder in the layout of Zero123++.
+
+The classes are fixed here, so whatever code a folder or repository names is never run, and weights are read strictly.
+"""
 
 import json
 from collections.abc import Iterator
@@ -125,7 +127,10 @@ def image_processor(size_px: int, resample: str, mean: tuple[float, ...], std: t
     """A CLIPImageProcessor on PIL: shortest edge to `size_px`, centre crop, (x - mean) / std.
 
     Args:
+        size_px: side of the square.
         resample: "bilinear" or "bicubic".
+        mean: of each channel.
+        std: of each channel.
     """
     return processor_class()(
         size={"shortest_edge": size_px},

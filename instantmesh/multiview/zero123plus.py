@@ -106,8 +106,10 @@ class Zero123PlusPipeline(DiffusionPipeline):
         )
 
     def compile(self, **options: Any) -> None:
-        """Compile both passes of the UNet at the sizes they are called with. The first sample of a size then takes
-        minutes, those that follow are faster; the numbers are the same within rounding.
+        """Compile both passes of the UNet at the sizes they are called with.
+
+        The first sample of a size then takes minutes, those that follow are faster; the numbers are the same within
+        rounding.
 
         Args:
             options: of `torch.compile`; `mode="reduce-overhead"` records CUDA graphs.

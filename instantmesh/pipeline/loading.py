@@ -62,7 +62,8 @@ def find_reconstruction(name: str, cache_dir: CacheDir = None, local_files_only:
     """The checkpoint of a model name or folder, downloaded if need be, and its configuration where one is stated.
 
     Raises:
-        UnknownModelError, MissingFileError: see `instantmesh.hub`. ConfigError: the configuration can't be read.
+        UnknownModelError, MissingFileError: see `instantmesh.hub`.
+        ConfigError: the configuration can't be read.
     """
     folder = _folder(name)
     if folder is None:

@@ -74,8 +74,10 @@ def grouped(
 
 
 def check_memory_mode(memory: str) -> None:
-    """Raises:
-    InputError: no mode goes by that name.
+    """Refuse an unknown memory mode.
+
+    Raises:
+        InputError: no mode goes by that name.
     """
     if memory not in get_args(MemoryMode):
         raise InputError(f"memory must be one of {', '.join(get_args(MemoryMode))}, got {memory!r}")

@@ -108,8 +108,9 @@ class Pipeline:
         return cls(generator, reconstructor)
 
     def compile(self, **options: Any) -> None:
-        """Compile the networks of both stages, as far as they can be: the first result takes longer, later ones less
-        time, and the numbers are the same within rounding.
+        """Compile the networks of both stages, as far as they can be.
+
+        The first result takes longer, later ones less time, and the numbers are the same within rounding.
 
         Args:
             options: of `torch.compile`; `mode="reduce-overhead"` records CUDA graphs.
@@ -195,8 +196,9 @@ class Pipeline:
         return self._generate([image], [Sampling.of(**options)])[0]
 
     def input_views(self, images: Sequence[Tensor], settings: Sequence[PhotoSettings]) -> list[Views]:
-        """The views that the reconstruction starts from, of prepared photos: generated ones, or the photo
-        itself, as the system has it.
+        """The views that the reconstruction starts from, of prepared photos.
+
+        Generated ones, or the photo itself, as the system has it.
 
         Args:
             images: what `prepare` returned.
@@ -222,7 +224,8 @@ class Pipeline:
         """A field's mesh cleaned, and simplified, solid and textured as far as asked to, with the field's colours.
 
         Args:
-            mesh: what `extract` returned. field: that it was extracted from.
+            mesh: what `extract` returned.
+            field: that it was extracted from.
             views: with cameras, whose finer detail goes into the texture; None for the field's colours alone.
             options: see `FinishingOptions`.
 
@@ -260,8 +263,10 @@ class Pipeline:
         return Result(finished.mesh, views, image, posed, field, renderer, finished.steps)
 
     def check(self, settings: PhotoSettings) -> None:
-        """Raises:
-        InputError: what this pipeline can't do, found before any work is done.
+        """Refuse options that this pipeline can't follow, before any work is done.
+
+        Raises:
+            InputError: the system is told no distance, or there is no multiview generator, or it has no fast mode.
         """
         model = self.reconstructor.model
         if model.single_view and settings.camera_distance_scale != 1:

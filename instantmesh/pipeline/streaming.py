@@ -131,6 +131,9 @@ class SynchronousExecutor(Executor):
 
 
 def executor_beside(device: torch.device) -> Executor:
-    """For what can be done while a device computes: another thread, unless that device is the CPU, where two threads
-    that compute with torch slow each other down to half."""
+    """An executor for what can be done while a device computes.
+
+    Another thread, unless that device is the CPU, where two threads that compute with torch slow each other down to
+    half.
+    """
     return SynchronousExecutor() if device.type == "cpu" else ThreadPoolExecutor(1)

@@ -53,7 +53,8 @@ def view_agreement(mesh: Mesh, views: Views) -> ViewAgreement:
         views: square images on white, with the cameras that the reconstruction was told.
 
     Raises:
-        InputError: the mesh has no faces, or the images aren't square. CameraError: the views have no cameras.
+        InputError: the mesh has no faces, or the images aren't square.
+        CameraError: the views have no cameras.
     """
     if not len(mesh.faces):
         raise InputError("the mesh has no faces: there is nothing to compare")

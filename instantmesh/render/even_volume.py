@@ -1,5 +1,6 @@
-"""Images of radiance fields as TripoSR renders them (arXiv 2403.02151): samples at the middles of even parts of the
-ray's way through the cube.
+"""Images of radiance fields as TripoSR renders them (arXiv 2403.02151).
+
+Samples lie at the middles of even parts of the ray's way through the cube.
 
 Symbols as in `render.volume`.
 """

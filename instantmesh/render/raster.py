@@ -23,12 +23,10 @@ from instantmesh.render import embree, nvdiffrast
 from instantmesh.render.antialias import EdgeIncidence, blend_silhouettes, mesh_edges
 from instantmesh.render.projection import to_pixels
 from instantmesh.render.texture_lookup import sample_texture
-from instantmesh.structures import Cameras, Mesh
+from instantmesh.structures import Cameras, ColorField, Mesh
 
 PLAIN_COLOR = 0.8
 """The grey of meshes without colours."""
-
-ColorField = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)

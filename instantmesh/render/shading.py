@@ -27,7 +27,8 @@ class ShadedRenderings:
     """Images of a mesh on white.
 
     Attributes:
-        seen: what `SUPERSAMPLING` squared samples a pixel see. light: (n, 1, h, w) from 0 to 1 that falls there.
+        seen: what `SUPERSAMPLING` squared samples a pixel see.
+        light: (n, 1, h, w) from 0 to 1 that falls there.
     """
 
     seen: MeshRenderings

@@ -39,10 +39,13 @@ def turntable(
             by volume rendering, `Result.ray_renderer`, as it stands in [-1, 1]^3 (slow without a GPU). None, which is
             what systems with signed distances have there, is refused.
         path: .mp4 (H.264), .webm (VP9; both need PyAV) or .gif.
-        frames: how many. size_px: of a side; even, except for GIF. fps: frames a second.
+        frames: how many.
+        size_px: of a side; even, except for GIF.
+        fps: frames a second.
         elevation_deg: of the camera, which starts in front of the object and goes counter-clockwise seen from above.
         device: where the radiance field lives; a mesh is rendered where it is.
         callback: called after each frame with (frames done, frames in all).
+        overwrite: whether an existing file may be replaced.
 
     Raises:
         InputError: the mesh has no faces; there is no radiance field; a number of frames, size or rate that can't be.

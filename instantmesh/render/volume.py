@@ -22,7 +22,7 @@ from instantmesh.cameras import rays
 from instantmesh.errors import InputError
 from instantmesh.structures import Cameras
 
-Field = Callable[[Tensor], tuple[Tensor, Tensor]]
+PointField = Callable[[Tensor], tuple[Tensor, Tensor]]
 """points (q, 3) -> colours (q, 3) and raw densities (q, 1)"""
 
 HALF_SIDE = 1.0
@@ -35,7 +35,8 @@ class RayValues:
     """What rays see.
 
     Attributes:
-        color: (..., 3) sRGB on white. depth: (..., 1) sum of weights times distances along the ray, not divided by
+        color: (..., 3) sRGB on white.
+        depth: (..., 1) sum of weights times distances along the ray, not divided by
         the weights' sum. weight: (..., 1) that sum: the ray's opacity, in [0, 1].
     """
 
@@ -49,7 +50,8 @@ class FieldRenderings:
     """Images of a field.
 
     Attributes:
-        color: (n, 3, h, w) sRGB on white. depth: (n, 1, h, w) and weight: (n, 1, h, w) as in `RayValues`.
+        color: (n, 3, h, w) sRGB on white.
+        depth: (n, 1, h, w) and weight: (n, 1, h, w) as in `RayValues`.
     """
 
     color: Float[Tensor, "n 3 h w"]
@@ -128,7 +130,7 @@ def composite(
 
 
 def render_rays(
-    field: Field,
+    field: PointField,
     origins: Float[Tensor, "p 3"],
     directions: Float[Tensor, "p 3"],
     samples: int,
@@ -141,7 +143,8 @@ def render_rays(
 
     Args:
         field: colours and raw densities at points; asked inside the cube only.
-        origins, directions: of the rays, unit length.
+        origins: of the rays.
+        directions: of the rays, unit length.
         samples: of each ray, an even number of at least 8, half of them stratified.
         generator: of the random draws, on the rays' device. Without one the draws are fixed, as for the golden
             numbers: 1/2 in the stratified half, evenly from 0 to 1 in the other.
@@ -168,7 +171,7 @@ def render_rays(
 
 
 def render_field(
-    field: Field,
+    field: PointField,
     cameras: Cameras,
     height: int,
     width: int,
@@ -180,10 +183,13 @@ def render_field(
     """Images of a field from every camera, on the cameras' device.
 
     Args:
-        field, samples, generator: see `render_rays`.
+        field: see `render_rays`.
         cameras: from where.
-        height, width: of the whole image in pixels.
+        height: of the whole image in pixels.
+        width: of the whole image in pixels.
+        samples: see `render_rays`.
         crop: (top, left, height, width) of the part to render; with fixed draws it equals that part of the whole.
+        generator: see `render_rays`.
 
     Raises:
         InputError: the crop doesn't lie in the image, or `samples` is odd or too small.
@@ -203,7 +209,7 @@ def render_field(
 
 
 def _render_hits(
-    field: Field,
+    field: PointField,
     origins: Float[Tensor, "p 3"],
     directions: Float[Tensor, "p 3"],
     near: Float[Tensor, " p"],
@@ -230,7 +236,7 @@ def _uniform_noise(
 
 
 def _ask(
-    field: Field, origins: Float[Tensor, "p 3"], directions: Float[Tensor, "p 3"], depths: Float[Tensor, "p m"]
+    field: PointField, origins: Float[Tensor, "p 3"], directions: Float[Tensor, "p 3"], depths: Float[Tensor, "p m"]
 ) -> tuple[Float[Tensor, "p m 3"], Float[Tensor, "p m"]]:
     """Colours and raw densities at samples; black and empty outside the cube."""
     points = (origins[:, None] + depths[..., None] * directions[:, None]).flatten(0, 1)

@@ -1,0 +1,1 @@
+"""From fields to meshes: FlexiCubes and marching cubes."""

@@ -159,7 +159,7 @@ def _group_mean(
     return _group_sum(values * weights[:, None], crossings) / _group_sum(weights, crossings)[:, None]
 
 
-def _group_sum(values: Float[Tensor, "n *d"], crossings: _Crossings) -> Float[Tensor, "v *d"]:
+def _group_sum(values: Float[Tensor, " n *d"], crossings: _Crossings) -> Float[Tensor, " v *d"]:
     """Sum over the crossings of each dual vertex."""
     sums = values.new_zeros(len(crossings.vertex_cube), *values.shape[1:])
     return sums.index_add(0, crossings.vertex, values)

@@ -41,7 +41,8 @@ class SparseGrid:
         coarse_points, block_points: the coarse grid's points and a block's, an axis, at most.
 
     Raises:
-        InputError: densities that aren't finite. EmptySurfaceError: the coarse grid sees no surface.
+        InputError: densities that aren't finite.
+        EmptySurfaceError: the coarse grid sees no surface.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ def extract_mesh(field: Field, config: ReconstructionConfig, resolution: int, de
     return extract_isosurface(field.density_on_grid, field.colors, resolution, half_side, threshold, device=device)
 
 
-def lrm_ray_renderer(field: Field, config: ReconstructionConfig, samples: int) -> RayRenderer | None:
+def lrm_ray_renderer(field: Field, _config: ReconstructionConfig, samples: int) -> RayRenderer | None:
     """Volume rendering as LRM does it; None for signed distances, which have no density."""
     return None if isinstance(field, SurfaceField) else partial(render_rays, field, samples=samples)
 

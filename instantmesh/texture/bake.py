@@ -11,9 +11,8 @@ from instantmesh.errors import InputError
 from instantmesh.geometry.barycentric import interpolate
 from instantmesh.geometry.nearest import Nearest
 from instantmesh.geometry.triangles import Triangles, unit
-from instantmesh.mesh.simplify import ColorField
 from instantmesh.render.texture_lookup import sample_texture
-from instantmesh.structures import Mesh, Texture, Views
+from instantmesh.structures import ColorField, Mesh, Texture, Views
 from instantmesh.texture.correspondence import SurfaceCorrespondence
 from instantmesh.texture.padding import padded
 from instantmesh.texture.parameterization import Array

@@ -46,8 +46,10 @@ class SurfaceCorrespondence:
         return result
 
     def _along(self, points: Array, directions: Array, normals: Array | None = None) -> tuple[Indices, Array]:
-        """(p,) the faces met along `directions`, and how far away; infinite where none is near that looks along
-        `normals` (the directions by default)."""
+        """(p,) the faces met along `directions`, and how far away.
+
+        Infinite where none is near that looks along `normals` (the directions by default).
+        """
         start = _START * self._reach
         hits = self._scene.first_hits(points - start * directions, directions)
         distance = np.maximum(hits.distance - start, 0)

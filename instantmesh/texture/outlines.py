@@ -35,8 +35,10 @@ class Outlines:
 
 @dataclass(frozen=True, eq=False)
 class Charts:
-    """Charts in the units of the surface, seen from outside, each with its bounding box's upper left corner at (0, 0)
-    and turned so that this box is smallest, and higher than wide.
+    """Charts in the units of the surface, seen from outside.
+
+    Each has its bounding box's upper left corner at (0, 0) and is turned so that this box is smallest, and higher than
+    wide.
 
     Attributes:
         corners: (f, 3, 2) of the faces.
@@ -68,8 +70,10 @@ class Charts:
         return len(self.sides)
 
     def scale_that_fills(self, area_px: float, gutter_px: int) -> float:
-        """Texels per unit at which the bounding boxes with their gutters take `area_px`, or little more than none if
-        the gutters alone take more."""
+        """Texels per unit at which the bounding boxes with their gutters take `area_px`.
+
+        Or little more than none if the gutters alone take more.
+        """
         boxes, gutters = self.sides.prod(1).sum(), self.sides.sum() * gutter_px / 2
         free = max(area_px - len(self) * gutter_px**2, area_px / 100)
         return free / (gutters + (gutters**2 + boxes * free) ** 0.5)

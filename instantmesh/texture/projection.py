@@ -51,8 +51,10 @@ def _connected(faces: Indices, kind: Indices) -> Indices:
 
 
 def _spread(vertices: Array, faces: Indices, axis: Indices, chart: Indices) -> Array:
-    """(f, 3, 3) the faces' corners, each chart seen along its axis and moved aside from the others: across, up, and
-    towards the eye."""
+    """The faces' corners (f, 3, 3): across, up, and towards the eye.
+
+    Each chart is seen along its axis and moved aside from the others.
+    """
     across, up, towards = np.array([[1, 2, 0], [2, 0, 1], [0, 1, 2], [2, 1, 0], [0, 2, 1], [1, 0, 2]])[axis].T
     corners = vertices[faces]
     row = np.arange(len(faces))

@@ -31,8 +31,10 @@ class Texels:
 
 
 def locate_texels(uv: Array, size_px: int) -> Texels:
-    """Texels whose centre lies in a face, and a rim of one texel around them, which bilinear lookups near a chart's
-    border read too. Faces too small to cover any texel's centre get the texel that their middle lies in, if it is free.
+    """Texels whose centre lies in a face, and a rim of one texel around them.
+
+    Bilinear lookups near a chart's border read the rim too. Faces too small to cover any texel's centre get the texel
+    that their middle lies in, if it is free.
 
     Args:
         uv: (f, 3, 2) the faces' corners in [0, 1], v down.

@@ -1,0 +1,1 @@
+"""Training of every stage on objects of one's own."""

@@ -52,8 +52,9 @@ class StageConfig(StrictModel):
 
 
 def read_stage_mapping(path: str | PathLike[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Keys and values of a run's YAML file, or of a shipped one by its name, changed by `key=value`s; dots in keys go
-    into the mappings.
+    """Keys and values of a run's YAML file, or of a shipped one by its name, changed by `key=value`s.
+
+    Dots in keys go into the mappings.
 
     A `model` that is a name or a model folder becomes that model's configuration, so that overrides can change it.
 

@@ -29,6 +29,7 @@ def open_data(config: DataConfig, layout: Literal["random", "diffusion"]) -> Obj
     """The objects that the configuration names.
 
     Args:
+        config: a folder, or kinds and sizes of procedural objects.
         layout: what procedural objects are seen from: random cameras, or a query and the six fixed views.
 
     Raises:

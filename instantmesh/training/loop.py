@@ -49,8 +49,9 @@ def train(
     Args:
         stage: networks and losses.
         source: makes its batches.
-        optimiser, loop: settings. With another number of processes or another accumulation a run goes on with the
-            same samples.
+        optimiser: its settings.
+        loop: its settings. With another number of processes or another accumulation a run goes on with the same
+            samples.
         out: folder of `checkpoint.pt`, `log.jsonl`, `tensorboard/`.
         minutes: stop early, with a checkpoint, after about this much time.
 

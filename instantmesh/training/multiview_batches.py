@@ -27,8 +27,10 @@ class MultiviewBatch(Batch):
     """b objects.
 
     Attributes:
-        tiled_views: the six views as 3 x 2 images in [0, 1]. condition: the query view, of another size in every batch.
-        clip_pixels: the query view at the vision encoder's size. weight: of the loss, by latent position, mean 1.
+        tiled_views: the six views as 3 x 2 images in [0, 1].
+        condition: the query view, of another size in every batch.
+        clip_pixels: the query view at the vision encoder's size.
+        weight: of the loss, by latent position, mean 1.
     """
 
     tiled_views: Float[Tensor, "b 3 height width"]
@@ -84,6 +86,7 @@ def views_of_objects(read: Callable[[int], tuple[Tensor, Tensor]], tile_size_px:
 
     Args:
         read: number of an object -> images (7, 3, s, s) on white, the query first, and masks (7, 1, s, s).
+        tile_size_px: side of the views.
     """
 
     def views(rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

@@ -31,7 +31,8 @@ class MultiviewNetworks(nn.Module):
     """UNet, vision encoder and text encoder.
 
     Args:
-        prompt_ids: (1, t) the empty prompt's tokens. ramping: (t,) how much of the image's embedding each gets.
+        prompt_ids: (1, t) the empty prompt's tokens.
+        ramping: (t,) how much of the image's embedding each gets.
     """
 
     ramping: Tensor
@@ -62,6 +63,8 @@ class MultiviewNetworks(nn.Module):
         """The v-prediction for noised latents.
 
         Args:
+            sample: noised latents.
+            timestep: of their noise.
             clip_pixels: query views in [0, 1], at the vision encoder's size.
             noised_condition: their latents, or those of a dropped condition, with noise of the same timestep.
             conditioned: False where the prompt is the empty one alone.

@@ -28,7 +28,8 @@ class ViewsConfig(StrictModel):
 
     Attributes:
         inputs, targets: views of an object that the model sees, and others that its images are compared with.
-        scale_probability: how often an object is scaled. scale: by a factor drawn evenly between these.
+        scale_probability: how often an object is scaled.
+        scale: by a factor drawn evenly between these.
         camera_noise: largest error of each of an input camera's 16 numbers.
     """
 
@@ -81,7 +82,8 @@ class ReconstructionBatch(Batch):
     """Views of b objects.
 
     Attributes:
-        images: of the input views, in [0, 1] on white. cameras: their camera vectors, with noise.
+        images: of the input views, in [0, 1] on white.
+        cameras: their camera vectors, with noise.
         targets: other views.
     """
 

@@ -30,12 +30,15 @@ def run(
     Every process of a run started by `accelerate launch` or `torchrun` calls this.
 
     Args:
-        config_name: of a YAML file, or of one that comes with the package. overrides: `key=value`s that change it.
+        config_name: of a YAML file, or of one that comes with the package.
+        overrides: `key=value`s that change it.
         out: folder of checkpoint, log, TensorBoard files, `config.yaml` as it was used, and the trained model.
         minutes: stop early after about this much time; the same call goes on later.
 
     Raises:
-        ConfigError: the configuration is wrong. TrainingError: a loss isn't finite. InputError, MissingFileError: data
+        ConfigError: the configuration is wrong.
+        TrainingError: a loss isn't finite.
+        InputError, MissingFileError: data
         or weights are missing, or `out` holds a run of another model.
     """
     config = read_config(config_name, overrides)

@@ -38,7 +38,7 @@ class RunLog:
     def numbers(self, step: int, rate: float, seconds_per_step: float, losses: dict[str, float]) -> None:
         """Mean losses since the last entry. The file has all digits, so that runs can be compared."""
         record = {"step": step, "learning_rate": rate, "seconds_per_step": round(seconds_per_step, 4), **losses}
-        with open(self._path, "a") as file:
+        with self._path.open("a") as file:
             file.write(json.dumps(record) + "\n")
         for name, value in losses.items():
             self._board.add_scalar(f"loss/{name}", value, step)

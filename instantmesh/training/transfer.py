@@ -38,11 +38,14 @@ class Transfer:
 
 
 def start_from(model: InstantMesh, start: str) -> None:
-    """Fill a model from a checkpoint of its own kind, or a smaller one (`grown`); a radiance field also from an OpenLRM
-    model (`take_openlrm`), a surface also from a radiance field (`take_radiance_field`).
+    """Fill a model from a checkpoint of its own kind, or a smaller one (`grown`).
+
+    A radiance field also from an OpenLRM model (`take_openlrm`), a surface also from a radiance field
+    (`take_radiance_field`).
 
     Raises:
-        MissingFileError: there is no such file. CheckpointError: it doesn't fit.
+        MissingFileError: there is no such file.
+        CheckpointError: it doesn't fit.
     """
     tensors = checkpoint_tensors(start)
     config = model.config
@@ -67,7 +70,8 @@ def checkpoint_tensors(start: str) -> dict[str, Tensor]:
     """The tensors, in float32, of a checkpoint file, a model folder or finished run, or a model of `hub.MODELS`.
 
     Raises:
-        MissingFileError: there is no such file. CheckpointError: it is damaged.
+        MissingFileError: there is no such file.
+        CheckpointError: it is damaged.
     """
     path = Path(start).expanduser()
     if not path.exists() and start in hub.MODELS:

@@ -87,7 +87,8 @@ def show(mesh: Mesh) -> None:
     """Show the mesh in the notebook that this runs in, or else in the browser.
 
     Raises:
-        InputError: it has no faces. OutputError: no browser could be started.
+        InputError: it has no faces.
+        OutputError: no browser could be started.
     """
     if _in_notebook():
         display = backends.load("IPython.display")

@@ -84,7 +84,7 @@ def test_finish_keeps_size_and_place_unless_told(tmp_path, monkeypatch, capsys):
         assert max(found.extents) == pytest.approx(4 if bounds else 1, abs=1e-5)
 
 
-def test_reconstruct_a_image_and_a_folder(tmp_path, monkeypatch, capsys):
+def test_reconstruct_an_image_and_a_folder(tmp_path, monkeypatch, capsys):
     images = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).views(six_view_cameras(), 64).images
     views = Views(images.clamp(0, 1), six_view_cameras())
     views.save(tmp_path / "views.png")

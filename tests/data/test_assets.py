@@ -38,7 +38,7 @@ def at(views: ObjectViews, camera: int, point: np.ndarray) -> tuple[torch.Tensor
     return (
         views.images[camera, :, row, column],
         views.normal[camera, :, row, column],
-        views.depth[camera, 0, row, column],
+        float(views.depth[camera, 0, row, column]),
     )
 
 

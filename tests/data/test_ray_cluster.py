@@ -16,6 +16,7 @@ from .made_assets import write_plain
 SETTINGS = RenderSettings(Layout.reconstruction, views=8, size_px=64, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # ray warns about its own future
 def test_a_machine_that_goes_away_takes_nothing_with_it(tmp_path: Path):
     for index in range(8):

@@ -57,6 +57,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("[!.]*/*")}
 
 
+@pytest.mark.slow
 def test_processes_make_the_same_files_and_report_failures(models: list[NamedAsset], expected: Path, tmp_path: Path):
     broken = tmp_path / "broken.glb"
     broken.write_bytes(b"not a model")
@@ -92,6 +93,7 @@ def test_a_mended_model_is_tried_again_and_nothing_else(models: list[NamedAsset]
     assert (out / models[0].name).stat().st_mtime_ns == made
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_a_killed_run_is_completed(models: list[NamedAsset], expected: Path, tmp_path: Path):
     out, folder = tmp_path / "out", models[0].path.parent

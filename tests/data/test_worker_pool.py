@@ -9,6 +9,7 @@ from instantmesh.data.worker_pool import WorkerDied, run_in_processes
 from .workers import square_or_die
 
 
+@pytest.mark.slow
 def test_who_kills_its_process_twice_is_told_from_the_others(tmp_path: Path):
     outcomes = run_in_processes(square_or_die, [(number, tmp_path) for number in (0, 5, 3, -1)], workers=1)
     assert next(outcomes) == ((0, tmp_path), 0)

@@ -18,7 +18,7 @@ def test_psnr_of_a_known_error():
     assert psnr(true + error, true).tolist() == pytest.approx([20, 40], abs=1e-3)
 
 
-def test_psnr_counts_every_pixel_of_a_image_alone():
+def test_psnr_counts_every_pixel_of_an_image_alone():
     true = torch.zeros(2, 3, 4, 4)
     images = true.clone()
     images[1, 0, 0, 0] = 1  # one of 48 numbers

@@ -45,8 +45,8 @@ def test_origins(up: str, size_m: float | None):
     heights = standing @ AXES[up]
     assert heights.min() == pytest.approx(0, abs=1e-12)
     np.testing.assert_allclose(np.ptp(standing, axis=0), np.ptp(centred, axis=0))
-    if scale is not None:
-        assert np.ptp(standing, axis=0).max() == pytest.approx(scale)
+    if size_m is not None:
+        assert np.ptp(standing, axis=0).max() == pytest.approx(size_m)
     else:
         moved = standing - Frame(up, **KEPT).place(POINTS, TRIANGLES)[:18]
         np.testing.assert_allclose(moved, moved[:1].repeat(18, 0), atol=1e-12)

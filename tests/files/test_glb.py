@@ -65,7 +65,7 @@ def test_geometry_in_its_frame_and_linear_colours(tmp_path):
     assert document["accessors"][attributes["COLOR_0"]]["normalized"] is True
     linear = arrays["COLOR_0"] / 65535
     assert linear[1, 1] == pytest.approx(0.2140, abs=1e-4)  # sRGB 0.5
-    np.testing.assert_allclose(linear_to_srgb(linear[:, :3]), mesh.vertex_colors, atol=0.5 / 255)
+    np.testing.assert_allclose(linear_to_srgb(linear[:, :3]), np.asarray(mesh.vertex_colors), atol=0.5 / 255)
     assert (linear[:, 3] == 1).all()
     assert document["materials"] == [
         {"pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}, "doubleSided": False}

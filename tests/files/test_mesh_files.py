@@ -35,7 +35,7 @@ def test_round_trip_through_trimesh(tmp_path: Path, ending: str):
 def test_colours_of_the_other_formats_stay_srgb(tmp_path: Path, ending: str):
     mesh = asymmetric_mesh()
     loaded = trimesh.load(mesh.save(tmp_path / f"a{ending}"), force="mesh", process=False)
-    np.testing.assert_allclose(loaded.visual.vertex_colors[:, :3] / 255, mesh.vertex_colors, atol=1 / 255)
+    np.testing.assert_allclose(loaded.visual.vertex_colors[:, :3] / 255, np.asarray(mesh.vertex_colors), atol=1 / 255)
 
 
 @pytest.mark.parametrize("ending", [".glb", ".obj", ".ply", ".stl", USDZ])

@@ -16,6 +16,7 @@ from instantmesh.errors import CheckpointError, MissingFileError, OutputError, U
 from instantmesh.hub import checkpoints, download
 from instantmesh.hub.checkpoints import convert_official, official_tensors
 from instantmesh.hub.download import fetch_files
+from tests.paths import GOLDEN
 
 OFFICIAL = ("instant-mesh-large", "instant-mesh-base", "instant-nerf-large", "instant-nerf-base")
 PARAMETERS = {

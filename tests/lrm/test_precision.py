@@ -76,6 +76,7 @@ def test_the_mesh_is_the_same_to_a_hundredth():
     assert apart.max() < 0.05
 
 
+@pytest.mark.slow
 def test_pipelines_compile_to_one_graph_for_each_network_and_give_the_same():
     code = """
 import torch

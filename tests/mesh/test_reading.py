@@ -15,7 +15,7 @@ from instantmesh.render.texture_lookup import sample_texture
 from instantmesh.structures import Mesh
 from tests.files.lettered import colored_letter, textured_letter
 
-KEPT = {"scale": None, "origin": None}
+KEPT = {"size_m": None, "origin": None}
 SQUARE = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
 CORNERS = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
 

@@ -38,7 +38,9 @@ def sample(
     pipeline: Zero123PlusPipeline, image: Image.Image, seed: int | None = 0, steps: int = 2, **arguments
 ) -> Tensor:
     generator = None if seed is None else seeded(seed)
-    return pipeline(image, num_inference_steps=steps, generator=generator, output_type="pt", **arguments).images
+    out = pipeline(image, num_inference_steps=steps, generator=generator, output_type="pt", **arguments)
+    assert isinstance(out.images, Tensor)
+    return out.images
 
 
 @torch.no_grad()

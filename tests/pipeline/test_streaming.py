@@ -94,8 +94,11 @@ class Repeat(MultiviewGenerator):
     def __init__(self) -> None:
         self.seeds: list[int] = []
 
-    def generate(self, images: Sequence[Tensor], *, steps, guidance_scale, generators, callback, fast) -> list[Views]:
+    def generate(
+        self, images: Sequence[Tensor], *, steps, guidance_scale=4.0, generators=None, callback=None, fast=False
+    ) -> list[Views]:
         assert (steps, fast) == (1, False)
+        assert generators is not None
         self.seeds += [generator.initial_seed() for generator in generators]
         return [Views(image.expand(6, -1, -1, -1), self.rig.cameras()) for image in images]
 

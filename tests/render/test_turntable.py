@@ -88,7 +88,7 @@ def test_refusals(tmp_path):
 def test_the_command(tmp_path, monkeypatch, capsys):
     source = textured_letter().save(tmp_path / "letter.glb")
     arguments = ["instantmesh", "turntable", str(source), "-o", str(tmp_path / "film.mp4")]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--frames", "3", "--size", "32"])
+    monkeypatch.setattr(sys, "argv", [*arguments, "--frames", "3", "--size-px", "32"])
     for code, word in ((0, "3/3"), (2, "exists")):
         with pytest.raises(SystemExit) as stop:
             cli.main()

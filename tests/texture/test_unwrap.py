@@ -74,7 +74,7 @@ def test_faces_don_t_overlap_and_charts_keep_apart(name: str, time_limit_s: floa
         mine = np.isin(owner, np.flatnonzero(chart == number))
         others = (owner >= 0) & ~mine
         if mine.any() and others.any():
-            assert distance_transform_edt(~mine)[others].min() > GUTTER_PX - 1
+            assert np.asarray(distance_transform_edt(~mine))[others].min() > GUTTER_PX - 1
 
 
 @pytest.mark.parametrize("name", ["ring", "sphere", "cube"])

@@ -7,8 +7,8 @@ from trimesh.creation import box, icosphere
 
 from instantmesh.cameras import six_view_cameras, spherical_cameras
 from instantmesh.errors import CameraError
-from instantmesh.render.raster import ColorField, render_mesh
-from instantmesh.structures import Cameras, Mesh, Views
+from instantmesh.render.raster import render_mesh
+from instantmesh.structures import Cameras, ColorField, Mesh, Views
 from instantmesh.texture.view_colors import blend
 
 SIZE_PX = 160

@@ -108,7 +108,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
 
 def test_half_a_line_of_a_killed_run_is_taken_back(tmp_path):
     train(ToyStage(), ToySource(), optimiser(3), loop(), tmp_path)
-    with open(tmp_path / "log.jsonl", "a") as log:
+    with (tmp_path / "log.jsonl").open("a") as log:
         log.write('{"step": 4, "square": 1.0, "absolute": 1.0}\n{"step": 5, "squ')
     train(ToyStage(), ToySource(), optimiser(5), loop(), tmp_path)
     assert [step for step, _, _ in losses(tmp_path)] == [1, 2, 3, 4, 5]

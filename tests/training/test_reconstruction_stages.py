@@ -247,7 +247,7 @@ def test_a_missing_surface_is_drawn_to_where_it_belongs(
     """All outside, or all inside: the same names of losses, every gradient there, and the way back."""
     stage = mesh_stage()
     with torch.no_grad():
-        stage.model.head.net_sdf[-1].bias.fill_(bias)
+        stage.model.head.get_parameter("net_sdf.6.bias").fill_(bias)
     with caplog.at_level(logging.INFO, logger="instantmesh.training"):
         losses = stage(batch)
     assert "2 of 2 objects have no surface" in caplog.text
@@ -276,7 +276,7 @@ def test_a_batch_may_have_surfaces_and_none(batch: ReconstructionBatch, monkeypa
 def test_a_field_that_is_not_finite_gives_a_loss_that_is_not(batch: ReconstructionBatch):
     stage = make_surface(mesh_stage())
     with torch.no_grad():
-        stage.model.head.net_sdf[-1].bias.fill_(float("nan"))
+        stage.model.head.get_parameter("net_sdf.6.bias").fill_(float("nan"))
     assert not bool(torch.isfinite(total(stage(batch))))  # which the loop looks for
 
 

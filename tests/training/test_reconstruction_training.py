@@ -194,6 +194,6 @@ def test_rendering_losses_reach_every_part_of_the_model(small_data, small_model)
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert bool(torch.isfinite(parameter.grad).all()), name
-    for head in (model.head.net_sdf, model.head.net_rgb, model.head.net_deformation, model.head.net_weight):
-        assert float(head[-1].weight.grad.abs().max()) > 0
-    assert float(model.encoder.patch_embedding.weight.grad.abs().max()) > 0
+    last_layers = [f"head.net_{name}.6.weight" for name in ("sdf", "rgb", "deformation", "weight")]
+    for name in (*last_layers, "encoder.patch_embedding.weight"):
+        assert float(model.get_parameter(name).grad.abs().max()) > 0, name

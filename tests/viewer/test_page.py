@@ -168,6 +168,7 @@ def seen(path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("name", "mesh"), [("textured", textured_letter()), ("colored", colored_letter())])
+@pytest.mark.slow
 def test_a_browser_shows_what_we_render(name, mesh, looked_at):
     theirs = seen(looked_at / f"{name}.png")[: SIZE_PX - 40]  # above the buttons
     expected, inside = (image[: SIZE_PX - 40] for image in ours(mesh))
@@ -179,6 +180,7 @@ def test_a_browser_shows_what_we_render(name, mesh, looked_at):
     assert (theirs[inside == 0] == 255).mean() > 0.995
 
 
+@pytest.mark.slow
 def test_it_can_be_turned_and_brought_nearer(looked_at):
     # dragged 100 pixels to the left and 50 down, 0.4 degrees a pixel; then wheeled by -200 (two clicks of 100)
     expected, inside = ours(textured_letter(), 30 + 40, 20 + 20, 4.5 * np.exp(-0.3))
@@ -190,6 +192,7 @@ def test_it_can_be_turned_and_brought_nearer(looked_at):
     assert np.median(np.abs(seen(looked_at / "pinched.png") - pinched).max(-1)[inside == 1]) < 3
 
 
+@pytest.mark.slow
 def test_its_looks_and_its_frame(looked_at):
     shape, faces = (seen(looked_at / f"{name}.png")[: SIZE_PX - 40] for name in ("shape", "faces"))
     assert np.ptp(shape, axis=-1).max() <= 1  # grey

@@ -33,10 +33,13 @@ AXES = {"x": (1, 0, 0), "y": (0, 1, 0), "z": (0, 0, 1), "-y": (0, -1, 0), "-x": 
 
 PACKAGES = json.loads((HERE / "package.json").read_text())["dependencies"]
 
-pytestmark = pytest.mark.skipif(
-    NODE is None or not all((HERE / "node_modules" / name / "package.json").is_file() for name in PACKAGES),
-    reason="needs node and `npm ci --prefix tests/viewers`",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        NODE is None or not all((HERE / "node_modules" / name / "package.json").is_file() for name in PACKAGES),
+        reason="needs node and `npm ci --prefix tests/viewers`",
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ def object_of_seed(seed: int) -> ProceduralObject:
 
 
 def has_thin_parts(seed: int) -> bool:
+    """Whether the object of a seed is one with thin parts."""
     return seed % HELD_OUT_SEED >= THIN_PARTS_SEED
 
 

@@ -313,6 +313,7 @@ def _profile(rng: np.random.Generator, kind: str) -> tuple[Array, float | None]:
 
 
 def arc(centre: tuple[float, float], radius: float, start_deg: float, end_deg: float, n: int) -> Array:
+    """`n` points (n, 2) on an arc in the plane."""
     angle = np.deg2rad(np.linspace(start_deg, end_deg, n))
     arc = np.array(centre) + radius * np.stack([np.cos(angle), np.sin(angle)], 1)
     arc[:, 0][np.abs(arc[:, 0]) < 1e-9] = 0
@@ -320,6 +321,7 @@ def arc(centre: tuple[float, float], radius: float, start_deg: float, end_deg: f
 
 
 def random_pattern(rng: np.random.Generator, palette: Array) -> ColorPattern:
+    """A pattern of two of the palette's colours (k, 3)."""
     pattern = rng.choice(["solid", "stripes", "checker", "gradient", "spots"], p=[0.5, 0.13, 0.07, 0.15, 0.15])
     direction = rng.normal(size=3)
     return ColorPattern(
@@ -355,6 +357,7 @@ def _random_rotation(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def rotation_y(angle: float) -> NDArray[np.float64]:
+    """The rotation (3, 3) about y by an angle in radians."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 

@@ -29,7 +29,8 @@ class AssetDistance:
     """Signed distance to an asset.
 
     Args:
-        vertices: (v, 3). faces: (f, 3).
+        vertices: (v, 3).
+        faces: (f, 3).
     """
 
     def __init__(self, vertices: Array, faces: NDArray[np.int64]) -> None:

@@ -57,7 +57,9 @@ class GeometryDataset:
     """The arrays of the module's layout, in memory: random rows of mapped files are slow.
 
     Attributes:
-        assets: lines of assets.txt. images: those of images.npy. samples: with a row for each object.
+        assets: lines of assets.txt.
+        images: those of images.npy.
+        samples: with a row for each object.
     """
 
     assets: tuple[str, ...]
@@ -118,6 +120,14 @@ def write_dataset(
     assets, each `variations` times, with other rotations, colours and lights (`VariedAsset`).
 
     Args:
+        folder: of the data set.
+        objects: how many procedural ones.
+        size_px: side of the images.
+        first_seed: of the procedural objects.
+        workers: processes.
+        thin_parts: how many of the procedural objects have thin parts.
+        assets: files of 3D assets.
+        variations: of each asset.
         more_queries: query views of every object beside the one from azimuth 0, from any azimuth.
 
     Returns:

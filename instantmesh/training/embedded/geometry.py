@@ -57,7 +57,8 @@ class GeometryBatch(Batch):
     """Views of b objects and samples of their geometry.
 
     Attributes:
-        rows: of the data set. frames: in which its samples and images are put, see `photo_frame`.
+        rows: of the data set.
+        frames: in which its samples and images are put, see `photo_frame`.
         cameras: camera vectors, with noise. The others are as in `dataset`.
     """
 
@@ -129,8 +130,11 @@ class GeometrySource:
 
 
 def _draw_angles(n: int, free_probability: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Angles about z. Turns by 120 degrees carry the six-view rig into itself, so they give three objects for one
-    without asking a small model for all poses at once, which slows its learning down several times."""
+    """Angles about z.
+
+    Turns by 120 degrees carry the six-view rig into itself, so they give three objects for one without asking a small
+    model for all poses at once, which slows its learning down several times.
+    """
     thirds = rng.integers(3, size=n) * (2 * np.pi / 3)
     return np.where(rng.random(n) < free_probability, rng.uniform(0, 2 * np.pi, n), thirds).astype(np.float32)
 

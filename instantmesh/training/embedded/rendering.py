@@ -1,5 +1,7 @@
-"""Stage 2 of the embedded model: rendering losses through FlexiCubes and the rasteriser, beside the warm-up's losses at
-points, which stay on since exact distances of procedural objects cost next to nothing.
+"""Stage 2 of the embedded model: rendering losses through FlexiCubes and the rasteriser.
+
+They stand beside the warm-up's losses at points, which stay on since exact distances of procedural objects cost next to
+nothing.
 
 Rendered are some objects of a batch; the others have point losses only, which cost a tenth.
 """
@@ -53,7 +55,8 @@ class RenderingBatch(GeometryBatch):
     """A geometry batch in which r objects are rendered, too.
 
     Attributes:
-        rendered: their places in the batch. targets: what their renderings are compared with.
+        rendered: their places in the batch.
+        targets: what their renderings are compared with.
     """
 
     rendered: Int[Tensor, " r"]

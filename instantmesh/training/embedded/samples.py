@@ -13,13 +13,17 @@ from instantmesh.geometry.triangles import area_vectors
 
 @dataclass(frozen=True)
 class GeometrySamples:
-    """Points with exact signed distances; the surface's also with colours and normals. Of an object, or, with one more
-    axis in front, of many.
+    """Points with exact signed distances; the surface's also with colours and normals.
+
+    Of an object, or, with one more axis in front, of many.
 
     Attributes:
-        points: (p, 3) float16. distances: (p,) float16, negative inside, of the rounded points.
-        surface_points: (s, 3) float16. surface_distances: (s,) float16, nearly zero (rounding).
-        surface_colors: (s, 3) uint8. surface_normals: (s, 3) int8, times 127.
+        points: (p, 3) float16.
+        distances: (p,) float16, negative inside, of the rounded points.
+        surface_points: (s, 3) float16.
+        surface_distances: (s,) float16, nearly zero (rounding).
+        surface_colors: (s, 3) uint8.
+        surface_normals: (s, 3) int8, times 127.
     """
 
     points: NDArray[np.float16]

@@ -128,9 +128,10 @@ def vae_losses(
     mask: Float[Tensor, "b 1 h w"],
     config: VaeConfig,
 ) -> dict[str, Tensor]:
-    """Weighted losses: L1 and L1 of image gradients, the background counting less, squared error of hues (what is
-    left of a colour without its grey, as 4 x 4 means), an anchor of three latent channels at mean colours, and KL to
-    the unit normal.
+    """Weighted losses of an image and its reconstruction.
+
+    L1 and L1 of image gradients, the background counting less, squared error of hues (what is left of a colour without
+    its grey, as 4 x 4 means), an anchor of three latent channels at mean colours, and KL to the unit normal.
 
     Without the third and the fourth the VAE spends a thousand steps and more on brightness alone, and all is grey.
     """
@@ -154,8 +155,10 @@ def vae_losses(
 
 
 def _colored_backgrounds(n: int, config: VaeConfig, rng: np.random.Generator) -> Float[Tensor, "n 1 3 1 1"]:
-    """What to take from white backgrounds: for some objects a random colour. On white alone hue is a tenth of the
-    images' variance, and is found long after everything else."""
+    """What to take from white backgrounds: for some objects a random colour.
+
+    On white alone hue is a tenth of the images' variance, and is found long after everything else.
+    """
     colored = rng.random((n, 1)) < config.colored_background_probability
     return torch.from_numpy(colored * rng.random((n, 3))).float()[:, None, :, None, None]
 

@@ -30,8 +30,9 @@ class DenoisingConfig(StageConfig):
     """What fine-tuning and training from nothing share.
 
     Attributes:
-        drop_probability: of the condition. dropped_condition: what then stands for its latents: zeros, as in the
-            released fine-tuning, or those of the zero image, as in sampling.
+        drop_probability: of the condition.
+        dropped_condition: what then stands for its latents: zeros, as in the released fine-tuning, or those of the zero
+            image, as in sampling.
         condition_size_px: smallest and largest side of the condition.
         background_weight: of latents away from the object; below 1 where white tiles would dominate.
     """

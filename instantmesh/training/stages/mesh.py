@@ -42,8 +42,9 @@ class SurfaceLossConfig(ImageLossConfig):
 
     Attributes:
         depth_weight, normal_weight: of differences inside the true mask.
-        entropy_weight: of the signs' cross-entropy on grid edges. deviation_weight: of FlexiCubes' L_dev.
-            cube_weight_weight: of the squares of FlexiCubes' raw weights.
+        entropy_weight: of the signs' cross-entropy on grid edges.
+        deviation_weight: of FlexiCubes' L_dev.
+        cube_weight_weight: of the squares of FlexiCubes' raw weights.
     """
 
     depth_weight: NonNegativeFloat = 0.5
@@ -131,8 +132,10 @@ def surface_losses(
     perceptual: PerceptualLoss,
     config: SurfaceLossConfig,
 ) -> dict[str, Tensor]:
-    """Weighted image losses and regularisers of one extracted surface, rendered at the truth's size: its names are
-    `SURFACE_LOSSES`."""
+    """Weighted image losses and regularisers of one extracted surface.
+
+    Rendered at the truth's size; their names are `SURFACE_LOSSES`.
+    """
     mesh, (height, width) = Mesh(surface.vertices, surface.faces), truth.images.shape[-2:]
     seen = render_mesh(mesh, truth.cameras, height, width, color_field=field.colors)
     return {
@@ -148,8 +151,11 @@ def surface_losses(
 
 
 def points_beside_surface(truth: ObjectViews, distance: float) -> tuple[Float[Tensor, "p 3"], Float[Tensor, "p 3"]]:
-    """Points on rays `distance` before and behind the surface that true depths show, at most 2,048 drawn by torch's
-    global generator; none where the object isn't seen. Only pixels that it covers wholly count."""
+    """Points on rays `distance` before and behind the surface that true depths show.
+
+    At most 2,048, drawn by torch's global generator; none where the object isn't seen. Only pixels that it covers
+    wholly count.
+    """
     origins, directions = rays(truth.cameras, *truth.depth.shape[-2:])
     view, ray = (truth.mask.flatten(1) > 0.999).nonzero(as_tuple=True)
     if len(view) > _POINTS_BESIDE_SURFACE:

@@ -23,8 +23,10 @@ _FINE = (40, 12)  # under height fields
 
 @dataclass(frozen=True)
 class Shape:
-    """A finished shape, a `rendering.Surface`: coloured without light, its bounding box centred at the origin, its
-    farthest point at a distance between 0.85 and 1, so that every camera sees all of it.
+    """A finished shape, a `rendering.Surface`, coloured without light.
+
+    Its bounding box is centred at the origin, its farthest point at a distance between 0.85 and 1, so that every camera
+    sees all of it.
 
     Its solids overlap; what a ray meets first is on their union's surface.
     """

@@ -25,8 +25,10 @@ class PrimitiveMesh:
     """A primitive's triangles, made once for each resolution.
 
     Attributes:
-        points: (n, 3) float32. outward: (n, 3) unit normals there, the mean over creases.
-        faces: (f, 3), vertices, counter-clockwise seen from outside. place: (v,), the point of every vertex.
+        points: (n, 3) float32.
+        outward: (n, 3) unit normals there, the mean over creases.
+        faces: (f, 3), vertices, counter-clockwise seen from outside.
+        place: (v,), the point of every vertex.
         edges: (e, 2) points: those of the quads, without diagonals.
         around: (v, f) sparse ones: which triangles a vertex's normal is the mean of.
     """

@@ -56,8 +56,11 @@ class Primitive:
 
 @dataclass(frozen=True)
 class Cut:
-    """What is cut out of a shape: `primitive`, made `size` large and centred towards the outermost point along
-    `direction` (3,). Its position is that of the shape's, not its own."""
+    """What is cut out of a shape.
+
+    `primitive`, made `size` large and centred towards the outermost point along `direction` (3,). Its position is that
+    of the shape's, not its own.
+    """
 
     primitive: Primitive
     direction: Array
@@ -79,7 +82,8 @@ class Recipe:
     """A shape to be built.
 
     Attributes:
-        primitives: one to nine. radius: distance of the finished shape's farthest point from the origin.
+        primitives: one to nine.
+        radius: distance of the finished shape's farthest point from the origin.
         finish: a cut (boolean difference), wires, or None.
     """
 

@@ -18,8 +18,11 @@ class SolidTexture:
     """Colours of points in space, so that every surface through them, also a cut, has its own.
 
     Attributes:
-        pattern: one of `PATTERNS`. ramp: (256, 3) sRGB in [0, 1], colours of the levels 0 to 1.
-        frame: (3, 3) rotation of the pattern. frequency: radians per length. noise: disturbs marble and rings.
+        pattern: one of `PATTERNS`.
+        ramp: (256, 3) sRGB in [0, 1], colours of the levels 0 to 1.
+        frame: (3, 3) rotation of the pattern.
+        frequency: radians per length.
+        noise: disturbs marble and rings.
     """
 
     pattern: str
