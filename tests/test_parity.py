@@ -9,11 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from tests.paths import ROOT
 
-SCRIPT = ROOT / "benchmarks" / "parity.py"
-
 
 def parity(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), "--golden", str(folder)], capture_output=True, text=True)
+    command = [sys.executable, "-m", "benchmarks.quality.parity", "--golden", str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
 def test_parity_with_the_released_code(golden_folder):

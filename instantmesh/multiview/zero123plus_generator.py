@@ -25,7 +25,7 @@ class Zero123PlusGenerator(MultiviewGenerator):
     """The six fixed views, generated together as one 3 x 2 image.
 
     The fast mode has a solver of second order and one reference pass for two steps. Its views aren't those of the same
-    seed otherwise; `benchmarks/solvers.py` says how good they are.
+    seed otherwise; `benchmarks/quality/solvers.py` says how good they are.
     """
 
     rig = SIX_VIEW_RIG

@@ -95,7 +95,7 @@ class ReconstructionOptions(FinishingOptions, total=False):
         resolution: of the extraction grid along each axis, 2 to 2048; None is the model's own.
         blend_views: whether the views' finer detail goes into the texture where they see the surface well. None: given
             views' does; generated ones' doesn't, since `tiny`'s agree too little with each other to gain anything
-            (benchmarks/texture_views.py).
+            (benchmarks/quality/texture_views.py).
     """
 
     resolution: int | None

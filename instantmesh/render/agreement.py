@@ -4,8 +4,8 @@ Generated views may contradict each other; then no mesh fits them all, and it co
 differ from most. So the mesh is drawn from every view's camera and compared with the view.
 
 How far outlines lie apart is told in shares of the image's side (the area between them by their length), which unlike
-intersection over union doesn't punish thin shapes. The limits come from `benchmarks/view_agreement.py`: no warning for
-true views, and one for most that were tampered with.
+intersection over union doesn't punish thin shapes. The limits come from `benchmarks/quality/view_agreement.py`: no
+warning for true views, and one for most that were tampered with.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Cutting a surface into charts and laying them flat: by xatlas, piece by piece, so that its time is bounded.
 
 xatlas can't be interrupted, and takes longer than in proportion: 2.6 s for 20,000 faces, 134 s for 200,000 of the same
-surface (benchmarks/texture.py). So the surface is cut into pieces first; between pieces the clock is looked at,
+surface (benchmarks/quality/texture.py). So the surface is cut into pieces first; between pieces the clock is looked at,
 and once the time is up the rest is laid flat by plain projection (`projection`). The cuts are a few more seams.
 """
 

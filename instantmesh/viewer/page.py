@@ -84,11 +84,17 @@ def save_page(mesh: Mesh, path: str | PathLike[str], *, overwrite: bool = True) 
 
 
 def show(mesh: Mesh) -> None:
-    """Show the mesh in the notebook that this runs in, or else in the browser.
+    """Show the mesh in the notebook that this runs in, or else in the browser; no network is needed.
+
+    Args:
+        mesh: of any size, in any place.
 
     Raises:
         InputError: it has no faces.
         OutputError: no browser could be started.
+
+    Example:
+        >>> instantmesh.show(result.mesh)
     """
     if _in_notebook():
         display = backends.load("IPython.display")

@@ -1,8 +1,8 @@
 import argparse
 import functools
-import importlib.util
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -11,28 +11,23 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.quality import quality as quality_benchmark
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import EmptySurfaceError, InputError
 from instantmesh.evaluation.baselines import visual_hull
 from instantmesh.evaluation.protocol import true_views
 from instantmesh.structures import Mesh, Views
-from tests.paths import ROOT
 
 from .shapes import cuboid, sphere
 
-SCRIPT = ROOT / "benchmarks" / "quality.py"
-
 
 @pytest.fixture(scope="module")
-def quality() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("quality_benchmark", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def quality() -> Iterator[ModuleType]:
     small = {"_TRUE_GRID": 32, "SHEET_SIZE_PX": 48, "visual_hull": functools.partial(visual_hull, resolution=48)}
-    vars(module).update(small)  # the same, faster
-    return module
+    with pytest.MonkeyPatch.context() as patch:  # the same, faster
+        for name, value in small.items():
+            patch.setattr(quality_benchmark, name, value)
+        yield quality_benchmark
 
 
 class PerfectChain:

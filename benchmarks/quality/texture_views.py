@@ -1,6 +1,6 @@
 """What the images' own colours do for a mesh: blended over its field's, or not, against true views.
 
-    python benchmarks/texture_views.py --meshes FOLDER --out benchmarks/results/texture-views.json
+    python -m benchmarks.quality.texture_views --meshes FOLDER --out benchmarks/results/texture-views.json
 
 For the mesh files (y up, front +z) of a folder, the surface's colours are read at the vertices of a fine mesh, once
 from the field alone and once with the images blended in where they see the surface well (`texture.view_colors`), and
@@ -14,7 +14,6 @@ shape's outline has no part in.
 """
 
 import argparse
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,17 +22,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from quality import PHOTO_SIZE_PX, cut_out, mesh_files
 from scipy.spatial import KDTree
 from trimesh.remesh import subdivide
 
+from benchmarks.quality.quality import PHOTO_SIZE_PX, cut_out, mesh_files
+from benchmarks.results_file import write_results
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import InstantMeshError
 from instantmesh.evaluation.image_metrics import psnr, ssim
 from instantmesh.evaluation.protocol import held_out_cameras, match_box, query_camera, true_views
-from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import load_mesh_in_world
-from instantmesh.files.atomic import write_bytes
 from instantmesh.files.image_files import write_image
 from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.render.texture_lookup import sample_texture
@@ -162,8 +160,7 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n".join(table_line(row) for row in means))
     if arguments.out:
         settings = {"model": arguments.model, "steps": arguments.steps, "seed": arguments.seed}
-        text = json.dumps({"machine": machine(), "settings": settings, "rows": rows + means}, indent=1)
-        write_bytes(arguments.out, text.encode() + b"\n")
+        write_results(arguments.out, settings=settings, rows=rows + means)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """How many procedural objects a second are made and rendered, as JSON.
 
-    python benchmarks/data.py
-    python benchmarks/data.py --workers 16 --out benchmarks/results/data-rates.json
+    python -m benchmarks.timing.data
+    python -m benchmarks.timing.data --workers 16 --out benchmarks/results/data-rates.json
 
 Three sizes of an item: seven views of 64 pixels (a query and the six fixed poses), ten of 128 pixels (six to see, four
 to compare with), 32 of 512 pixels (a whole object of a data set). An item is drawn, built, and its colour, mask, depth
@@ -11,7 +11,6 @@ and normals are ray-cast; with workers it also goes to the main process, as in t
 """
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -21,8 +20,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from benchmarks.results_file import document, write_results
 from instantmesh.data.procedural.source import SHAPES, ProceduralSource
-from instantmesh.evaluation.report import machine
 
 SIZES = (  # layout, size in pixels, views, objects a run
     ("diffusion", 64, 7, 48),
@@ -81,10 +80,8 @@ def main() -> None:
     cases = [(shapes, size, workers) for shapes in SHAPES for size in SIZES for workers in (0, arguments.workers)]
     for shapes, size, workers in tqdm(cases, disable=None):
         rows.append(rates(shapes, *size, workers=workers, repeats=arguments.repeats))
-    text = json.dumps({"machine": machine(), "beside": arguments.beside, "rates": rows}, indent=1)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
+    print(document(beside=arguments.beside, rates=rows))
+    write_results(arguments.out, beside=arguments.beside, rates=rows)
 
 
 if __name__ == "__main__":

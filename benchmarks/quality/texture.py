@@ -1,6 +1,6 @@
 """Textures: how long cutting, packing and colouring take, beside xatlas alone.
 
-    python benchmarks/texture.py --out benchmarks/results/texture.json
+    python -m benchmarks.quality.texture --out benchmarks/results/texture.json
 
 Textures of 1,024 texels for closed, wrinkled rings of 20,000, 50,000 and 200,000 faces and, as the worst case, for the
 mesh of a random radiance field as large as TripoSR's: 250,000 faces in thousands of loose parts, all of them kept. Each
@@ -15,7 +15,6 @@ with the number of charts, the share of the image that shows surface, and how ma
 """
 
 import argparse
-import json
 import logging
 import multiprocessing
 import time
@@ -26,12 +25,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from finish import closed_ring, colored, timed
-from speed import give_surface, random_model
 
+from benchmarks.quality.finish import closed_ring, colored, timed
+from benchmarks.results_file import write_results
+from benchmarks.timing.speed import give_surface, random_model
 from instantmesh import Mesh, clean, report
-from instantmesh.evaluation.report import machine
-from instantmesh.files.atomic import write_bytes
 from instantmesh.geometry.triangles import Triangles
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.texture.bake import bake
@@ -125,8 +123,7 @@ def main() -> None:
         print(table_line(rows[-1]), flush=True)
     if arguments.out:
         settings = {"size_px": SIZE_PX, "time_limit_s": TIME_LIMIT_S, "plain_limit_s": arguments.plain_limit_s}
-        text = json.dumps({"machine": machine(), "settings": settings, "rows": rows}, indent=1)
-        write_bytes(arguments.out, text.encode() + b"\n")
+        write_results(arguments.out, settings=settings, rows=rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a model has to compute and to move, and how fast this machine does it: the floor under each stage's time.
 
-    python benchmarks/roofline.py --model instant-mesh-base
-    python benchmarks/roofline.py --model multiview --dtype float16
+    python -m benchmarks.timing.roofline --model instant-mesh-base
+    python -m benchmarks.timing.roofline --model multiview --dtype float16
 
 Operations are those of the matrix products, convolutions and attention that our own code makes, counted at official
 sizes with tensors that have shapes and no values. Bytes are those that a stage can't do without: its weights, its
@@ -11,7 +11,6 @@ alone, since what happens at the surface depends on values (`speed.py` counts th
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.results_file import document
 from instantmesh.config import ReconstructionConfig, read_config
-from instantmesh.evaluation.report import machine
 from instantmesh.hub import asset_folder
 from instantmesh.lrm.heads import SurfaceField
 from instantmesh.pipeline.loading import build, named_config
@@ -208,13 +207,12 @@ def main() -> None:
     }
     report = {
         "model": arguments.model,
-        "machine": machine(),
         "dtype": arguments.dtype,
         "gflops": round(rates.flops / 1e9, 1),
         "gigabytes_per_second": round(rates.bytes / 1e9, 1),
         "stages": stages,
     }
-    print(json.dumps(report, indent=1))
+    print(document(**report))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """GPU memory that every memory mode needs, counted: weights, and what is alive beside them at once.
 
-    python benchmarks/memory.py
+    python -m benchmarks.timing.memory
 
 Counted at official sizes with tensors that have shapes and no values, in the precisions that a GPU gets. What is alive
 is a lower bound: the allocator's gaps and the libraries' own memory (0.5 to 1 GB) come on top. Extraction, which works
 in chunks of about 1 GB beside the reconstruction's weights, isn't counted. Peaks measured on a GPU stand in the results
-of benchmarks/gpu.py. On a CPU there are no modes: weights are mapped from their files.
+of benchmarks/timing/gpu.py. On a CPU there are no modes: weights are mapped from their files.
 """
 
 import argparse
-import json
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -17,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from official_multiview import official_networks
-from roofline import CONDITION, LATENTS, PROMPT, SIX_VIEWS, config_of
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.results_file import document, write_results
+from benchmarks.timing.official_multiview import official_networks
+from benchmarks.timing.roofline import CONDITION, LATENTS, PROMPT, SIX_VIEWS, config_of
 from instantmesh.multiview.reference_attention import install_reference_attention, predict_with_reference
 from instantmesh.pipeline.loading import build
 
-OUT = Path(__file__).parent / "results" / "memory.json"
+OUT = Path(__file__).parents[1] / "results" / "memory.json"
 MODELS = ("instant-mesh-large", "instant-mesh-base", "instant-nerf-large", "triposr", "openlrm-mix-large-1.1")
 
 
@@ -156,9 +156,8 @@ def main() -> None:
             for name, parts in rebuilding.items()
         },
     }
-    text = json.dumps(report, indent=1)
-    print(text)
-    arguments.out.write_text(text + "\n")
+    print(document(**report))
+    write_results(arguments.out, **report)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What bfloat16 products in the reconstruction change of a mesh.
 
-    python benchmarks/precision.py --meshes FOLDER
-    python benchmarks/precision.py --random-weights instant-mesh-base
+    python -m benchmarks.quality.precision --meshes FOLDER
+    python -m benchmarks.quality.precision --random-weights instant-mesh-base
 
 With --meshes `tiny` reconstructs six true views of each mesh file (y up, front +z) of a folder, in float32 and with
 bfloat16 products. With --random-weights a model of official size does so with smooth random images; its surface is
@@ -11,17 +11,16 @@ in units of the cube [-1, 1]^3; their means, added for both ways, are the Chamfe
 
 import argparse
 import copy
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from speed import give_surface, random_model
 from torch.nn.functional import interpolate
 
+from benchmarks.results_file import document, write_results
+from benchmarks.timing.speed import give_surface, random_model
 from instantmesh.cameras import six_view_cameras
 from instantmesh.evaluation.protocol import true_views
-from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
 from instantmesh.geometry.nearest import NearestSurface
 from instantmesh.geometry.triangles import Triangles
@@ -72,11 +71,9 @@ def main() -> None:
     arguments = parser.parse_args()
     found = of_tiny(arguments.meshes) if arguments.meshes else of_random(arguments.random_weights)
     rounded = {name: float(f"{value:.3g}") for name, value in found.items()}
-    report = {"model": arguments.random_weights or "tiny", "machine": machine(), **rounded}
-    text = json.dumps(report, indent=1)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
+    report = {"model": arguments.random_weights or "tiny", **rounded}
+    print(document(**report))
+    write_results(arguments.out, **report)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Every figure that needs a GPU, with random weights at official sizes, in one command of under ten minutes.
 
-    python benchmarks/gpu.py
-    python benchmarks/gpu.py --small --device cpu
+    python -m benchmarks.timing.gpu
+    python -m benchmarks.timing.gpu --small --device cpu
 
 writes benchmarks/results/gpu.json, row by row, so that what was measured is there if a later row fails. Each row has
 median seconds of runs that were waited for, after one that doesn't count (it compiles), the peak of GPU memory,
@@ -20,7 +20,6 @@ and where there is one the floor: matrix products at the rate of one large produ
 
 import argparse
 import gc
-import json
 import subprocess
 import sys
 import tempfile
@@ -34,13 +33,12 @@ from typing import Any
 
 import torch
 from accelerate.hooks import remove_hook_from_module
-from roofline import Rates, config_of, denoising_work, measured_rates, reconstruction_work, seconds
-from speed import give_surface
 
+from benchmarks.results_file import write_results
+from benchmarks.timing.roofline import Rates, config_of, denoising_work, measured_rates, reconstruction_work, seconds
+from benchmarks.timing.speed import give_surface
 from instantmesh.cameras import six_view_cameras
 from instantmesh.evaluation.geometry_metrics import geometry_scores
-from instantmesh.evaluation.report import machine
-from instantmesh.files.atomic import write_bytes
 from instantmesh.hub import asset_folder
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
 from instantmesh.multiview.zero123plus_generator import DEFAULT_STEPS, FAST_STEPS, Zero123PlusGenerator
@@ -50,8 +48,8 @@ from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.structures import Mesh, Views
 
-OUT = Path(__file__).parent / "results" / "gpu.json"
-PHOTO = Path(__file__).parents[1] / "examples" / "carriage.png"
+OUT = Path(__file__).parents[1] / "results" / "gpu.json"
+PHOTO = Path(__file__).parents[2] / "examples" / "carriage.png"
 MODELS = ("instant-mesh-large", "instant-mesh-base", "triposr")
 WHOLE_CHAIN = "instant-mesh-large"
 TEXTURE_PX = 1024
@@ -91,7 +89,7 @@ class Report:
     def _write(self, name: str, values: dict[str, Any]) -> None:
         self._content["rows"][name] = values
         self._content["minutes"] = round((time.perf_counter() - self._start) / 60, 1)
-        write_bytes(self._path, (json.dumps(self._content, indent=1) + "\n").encode())
+        write_results(self._path, **self._content)
         print(f"{self._content['minutes']:5.1f} min  {name}: {values}", flush=True)
 
 
@@ -290,7 +288,6 @@ def main() -> None:
     types = (torch.float32, torch.bfloat16, torch.float16)
     rates = {kind: measured_rates(device, kind, 256 if small else None) for kind in types}
     head = {
-        "machine": machine(),
         "small": small,
         "tflops": {str(kind).removeprefix("torch."): round(rate.flops / 1e12, 3) for kind, rate in rates.items()},
         "gigabytes_per_second": round(rates[torch.float32].bytes / 1e9, 1),

@@ -1,6 +1,6 @@
 """Memory and time of a training step of stages 1 and 2, base and large, on 1, 2 and 8 GPUs, as JSON and a table.
 
-    python benchmarks/training.py
+    python -m benchmarks.timing.training
 
 Nothing here needs a GPU. Of an object's activations, the transformers' and VGG's are computed, those of rays and
 surfaces measured on a CPU (`step_costs`); weights, gradients, AdamW's moments and the moving average are 4 bytes a
@@ -9,20 +9,17 @@ beside, the rasteriser's visibility, and what the allocator wastes.
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from step_costs import IMAGE_PX, Cost, mesh_cost, nerf_cost, transformer_cost, vgg_cost
-
-from instantmesh.evaluation.report import machine
-from instantmesh.files.atomic import write_bytes
+from benchmarks.results_file import write_results
+from benchmarks.timing.step_costs import IMAGE_PX, Cost, mesh_cost, nerf_cost, transformer_cost, vgg_cost
 from instantmesh.training.stages import read_config
 from instantmesh.training.stages.nerf import NerfConfig
 
-OUT = Path(__file__).parent / "results" / "training-cost.json"
-CONFIGS = Path(__file__).parents[1] / "configs" / "train"
+OUT = Path(__file__).parents[1] / "results" / "training-cost.json"
+CONFIGS = Path(__file__).parents[2] / "configs" / "train"
 STAGES = ("instant-nerf-base", "instant-mesh-base", "instant-nerf-large", "instant-mesh-large")
 STEP_OBJECTS = 64
 
@@ -42,11 +39,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     report = {
-        "machine": machine(),
         "assumed": {"peaks": PEAKS, "shares": SHARES, "link_bytes_per_second": LINK_BYTES, "objects": STEP_OBJECTS},
         "stages": {name: stage_costs(name) for name in STAGES},
     }
-    write_bytes(arguments.out, (json.dumps(report, indent=1) + "\n").encode())
+    write_results(arguments.out, **report)
     print(table(report["stages"]))
 
 

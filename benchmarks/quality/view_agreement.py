@@ -1,6 +1,7 @@
-"""How well the warning that views disagree tells true views from wrong ones.
+r"""How well the warning that views disagree tells true views from wrong ones.
 
-    python benchmarks/view_agreement.py --meshes FOLDER --photos examples --out benchmarks/results/view-agreement.json
+    python -m benchmarks.quality.view_agreement --meshes FOLDER --photos examples \
+        --out benchmarks/results/view-agreement.json
 
 Six true views at 64 pixels of the mesh files (y up, front +z) of a folder and of six held-out procedural objects are
 reconstructed as they are, and with wrong ones among them: two exchanged, one mirrored, one a quarter too small, one of
@@ -9,7 +10,6 @@ are, how many were warned of, and the largest distance of outlines.
 """
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,13 @@ from typing import Any
 import torch
 from torch.nn.functional import interpolate, pad
 
+from benchmarks.results_file import write_results
 from instantmesh.cameras import six_view_cameras
 from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.evaluation.protocol import true_views
-from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
-from instantmesh.files.atomic import write_bytes
 from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.render.agreement import ViewAgreement, view_agreement
 from instantmesh.structures import Views
@@ -87,8 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{kind:<16}" + "  ".join(f"{name} {value}" for name, value in row.items()))
     if arguments.out:
         settings = {"model": arguments.model, "steps": arguments.steps, "size_px": SIZE_PX}
-        text = json.dumps({"machine": machine(), "settings": settings, "rows": rows}, indent=1)
-        write_bytes(arguments.out, text.encode() + b"\n")
+        write_results(arguments.out, settings=settings, rows=rows)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How good the meshes are: a model against baselines that need no learning, on objects it has never seen.
 
-    python benchmarks/quality.py --model tiny --meshes FOLDER --out benchmarks/results/quality.json
+    python -m benchmarks.quality.quality --model tiny --meshes FOLDER --out benchmarks/results/quality.json
 
 For held-out procedural objects, and for the mesh files (y up, front +z) of a folder, it makes meshes
     from six true views     by the reconstruction model, and by the visual hull of the same views,

@@ -1,6 +1,6 @@
 """Training curves of runs as one image: every loss of each `log.jsonl` over its steps.
 
-python benchmarks/curves.py NAME=runs/x/log.jsonl ... -o curves.png
+python -m benchmarks.figures.curves NAME=runs/x/log.jsonl ... -o curves.png
 """
 
 import argparse

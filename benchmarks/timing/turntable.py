@@ -1,6 +1,6 @@
 """Films and pages: how long they take, and how large they are.
 
-    python benchmarks/turntable.py --out benchmarks/results/turntable.json
+    python -m benchmarks.timing.turntable --out benchmarks/results/turntable.json
 
 The mesh is a ring of 20,000 faces with a texture of 1024 texels. Films are turntables of --frames frames at 512 pixels
 in each format; beside them stands a frame with all of its background. A page is the viewer's, with the texture and with
@@ -8,7 +8,6 @@ vertex colours. Last comes a frame of volume rendering at 128 pixels, of a rando
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,11 +18,10 @@ from typing import Any
 import torch
 from trimesh.creation import torus
 
+from benchmarks.results_file import write_results
 from instantmesh import Mesh
 from instantmesh.cameras import orbit_cameras
 from instantmesh.errors import InstantMeshError
-from instantmesh.evaluation.report import machine
-from instantmesh.files.atomic import write_bytes
 from instantmesh.geometry.bounds import to_unit_sphere
 from instantmesh.lrm.heads import RadianceField, RadianceHead
 from instantmesh.lrm.triplane import LRM_PLANE_AXES
@@ -109,8 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
             "texture_px": TEXTURE_PX,
             "field_size_px": FIELD_SIZE_PX,
         }
-        text = json.dumps({"machine": machine(), "settings": settings, "figures": figures}, indent=1)
-        write_bytes(arguments.out, text.encode() + b"\n")
+        write_results(arguments.out, settings=settings, figures=figures)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Fewer denoising steps: how good are the views and the meshes, beside those of the exact mode?
 
-    python benchmarks/solvers.py --model tiny --out benchmarks/results/solvers-tiny.json
+    python -m benchmarks.quality.solvers --model tiny --out benchmarks/results/solvers-tiny.json
 
 Solvers with noise and without give different images of the same seed, so they are judged by the truth, not by each
 other: held-out procedural objects are photographed once, the six views are sampled in every mode with several seeds and
@@ -11,7 +11,6 @@ standard error over objects; in the first row, the mean difference between two s
 
 import argparse
 import itertools
-import json
 import statistics
 import time
 from collections.abc import Iterator
@@ -19,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from quality import PHOTO_SIZE_PX, cut_out, procedural_mesh
 from tqdm import tqdm
 
+from benchmarks.quality.quality import PHOTO_SIZE_PX, cut_out, procedural_mesh
+from benchmarks.results_file import write_results
 from instantmesh.cameras import six_view_cameras
 from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.evaluation.image_metrics import psnr
 from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views
-from instantmesh.evaluation.report import machine
 from instantmesh.files.image_files import to_pil, untile
 from instantmesh.images import prepare
 from instantmesh.pipeline.pipeline import Pipeline
@@ -129,9 +128,8 @@ def main() -> None:
             objects[mode].append(scores)
     rows = summary(objects)
     print(table(rows))
-    if arguments.out:
-        settings = {"model": arguments.model, "objects": arguments.objects, "seeds": arguments.seeds}
-        arguments.out.write_text(json.dumps({**settings, "machine": machine(), "rows": rows}, indent=1) + "\n")
+    settings = {"model": arguments.model, "objects": arguments.objects, "seeds": arguments.seeds}
+    write_results(arguments.out, **settings, rows=rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """An image of what a model makes of six true views: the true object from four sides, and its mesh.
 
-    python benchmarks/six_views_image.py teapot.obj spot.obj --out docs/images/six-views.webp
+    python -m benchmarks.figures.six_views_image teapot.obj spot.obj --out docs/images/six-views.webp
 
 Of mesh files (y up, front +z) and of held-out procedural objects with thin parts.
 """
@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 import torch
-from quality import procedural_mesh
 
+from benchmarks.quality.quality import procedural_mesh
 from instantmesh import Mesh, Pipeline
 from instantmesh.cameras import six_view_cameras
 from instantmesh.data.procedural.thin_parts import THIN_PARTS_SEED

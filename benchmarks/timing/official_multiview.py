@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
-from roofline import UNET_SIZES
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
+from benchmarks.timing.roofline import UNET_SIZES
 from instantmesh.multiview.latent_space import IMAGE_MEAN, IMAGE_STD
 from instantmesh.multiview.pretrained import image_processor
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline

@@ -1,6 +1,6 @@
 """Finishing: the time of each step, and how good meshes are before and after it.
 
-    python benchmarks/finish.py --meshes FOLDER --out benchmarks/results/finish.json
+    python -m benchmarks.quality.finish --meshes FOLDER --out benchmarks/results/finish.json
 
 For the mesh files (y up, front +z) of a folder, a model's meshes from six true views are finished: cleaned, simplified
 to --target-faces, made solid, textured (--texture-size), written as GLB. Before it is the mesh as it was extracted,
@@ -14,7 +14,6 @@ simplified to 20,000 faces.
 """
 
 import argparse
-import json
 import logging
 import tempfile
 import time
@@ -24,16 +23,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from speed import give_surface, random_model
 from trimesh.creation import icosphere, torus
 
+from benchmarks.results_file import write_results
+from benchmarks.timing.speed import give_surface, random_model
 from instantmesh import clean, make_watertight, report, simplify
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.evaluation.protocol import evaluate_reconstruction, true_views
-from instantmesh.evaluation.report import machine
 from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_world
-from instantmesh.files.atomic import write_bytes
 from instantmesh.pipeline.pipeline import Pipeline
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.structures import ColorField, Mesh, Views
@@ -169,8 +167,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.out:
         names = ("model", "target_faces", "texture_size", "view_size")
         settings = {name: getattr(arguments, name) for name in names}
-        text = json.dumps({"machine": machine(), "settings": settings, "rows": rows}, indent=1)
-        write_bytes(arguments.out, text.encode() + b"\n")
+        write_results(arguments.out, settings=settings, rows=rows)
 
 
 def main() -> None:

@@ -6,11 +6,11 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from reference_sizes import dino, lrm_triplane
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from benchmarks.quality.reference_sizes import dino, lrm_triplane
 from instantmesh.cameras import intrinsics_from_fov, rays, spherical_cameras
 from instantmesh.config import TriplaneConfig, ViTConfig
 from instantmesh.lrm.heads import RadianceField

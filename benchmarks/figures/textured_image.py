@@ -1,6 +1,6 @@
 """The README's image of finished meshes.
 
-    python benchmarks/textured_image.py --mesh spot.obj --out docs/images/textured.webp
+    python -m benchmarks.figures.textured_image --mesh spot.obj --out docs/images/textured.webp
 
 A mesh file (y up, front +z) and a held-out procedural object are reconstructed from six true views, simplified and
 textured. Each stands in its colours, in grey, in its normals and its triangles, from its front and its back; and its
@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 import torch
-from quality import procedural_mesh
 
+from benchmarks.quality.quality import procedural_mesh
 from instantmesh import Mesh, Pipeline
 from instantmesh.cameras import six_view_cameras
 from instantmesh.data.procedural.unions import HELD_OUT_SEED

@@ -1,8 +1,8 @@
 """Time and peak memory of every stage, as JSON.
 
-    python benchmarks/speed.py --model instant-mesh-base --random-weights
-    python benchmarks/speed.py --model instant-mesh-base --start-up
-    python benchmarks/speed.py --model tiny --photo photo.png
+    python -m benchmarks.timing.speed --model instant-mesh-base --random-weights
+    python -m benchmarks.timing.speed --model instant-mesh-base --start-up
+    python -m benchmarks.timing.speed --model tiny --photo photo.png
 
 With --random-weights the reconstruction model has its official sizes and needs no download: six views (one for
 single-view systems) through encoder and transformer, then the grid's values and the coloured mesh. The level of the
@@ -31,13 +31,13 @@ from typing import Any
 
 import torch
 import yaml
-from roofline import Clock, Rates, config_of, count, measured_rates, reconstruction_work
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from benchmarks.results_file import document, write_results
+from benchmarks.timing.roofline import Clock, Rates, config_of, count, measured_rates, reconstruction_work
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import InputError, InstantMeshError
-from instantmesh.evaluation.report import machine
 from instantmesh.lrm.heads import RadianceField, SurfaceField, SurfaceHead
 from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.pipeline.loading import build
@@ -150,7 +150,15 @@ def start_up(name: str, repeats: int, cpu_time: bool) -> dict[str, Any]:
         _save(model, Path(folder) / "reconstruction")
         save_file({"images": images[0]}, Path(folder) / "views.safetensors")
         del model
-        command = [sys.executable, __file__, "--first-results-of", folder, "--repeats", str(repeats)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.timing.speed",
+            "--first-results-of",
+            folder,
+            "--repeats",
+            str(repeats),
+        ]
         command += ["--cpu-time"] if cpu_time else []
         ran = subprocess.run(command, capture_output=True, text=True, check=True)
     return {"stages": json.loads(ran.stdout)}
@@ -260,10 +268,8 @@ def main() -> None:
     except InstantMeshError as error:
         sys.exit(f"error: {error}")
     measured = "processor time of one thread" if arguments.cpu_time else "wall time"
-    text = json.dumps({"model": arguments.model, "machine": machine(), "seconds": measured, **result}, indent=1)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n")
+    print(document(model=arguments.model, seconds=measured, **result))
+    write_results(arguments.out, model=arguments.model, seconds=measured, **result)
 
 
 if __name__ == "__main__":

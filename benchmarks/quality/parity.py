@@ -1,6 +1,6 @@
 """Compare every stage with reference numbers computed by the systems' released code.
 
-    python benchmarks/parity.py --golden tests/golden
+    python -m benchmarks.quality.parity --golden tests/golden
 
 prints one line per quantity with the largest error and its tolerance, and exits 1 if any is over. Folders of the same
 format with other sizes and seeds work too: all sizes come from the folder's own files.
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from reference_sizes import dino, lrm_triplane
 from safetensors.torch import load_file
 from torch import Tensor
 
+from benchmarks.quality.reference_sizes import dino, lrm_triplane
 from instantmesh.cameras import rays
 from instantmesh.evaluation.mesh_matching import same_mesh
 from instantmesh.lrm.heads import RadianceField, SurfaceField, activate_density

@@ -1,0 +1,1 @@
+"""What is measured; run a script from the repository as `python -m benchmarks.timing.speed --help`."""
