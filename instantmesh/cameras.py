@@ -54,7 +54,11 @@ def intrinsics_from_fov(fov_deg: float, n: int) -> Float[Tensor, "n 3 3"]:
 def spherical_cameras(
     azimuth_deg: Sequence[float], elevation_deg: Sequence[float], radius: float, fov_deg: float
 ) -> Cameras:
-    """Cameras on a sphere around the origin, looking at it. Azimuth 0 looks from +x."""
+    """Cameras on a sphere around the origin, looking at it. Azimuth 0 looks from +x.
+
+    Example:
+        >>> cameras = spherical_cameras([0.0, 90.0], [20.0, 20.0], radius=4.0, fov_deg=30.0)
+    """
     if len(azimuth_deg) != len(elevation_deg):
         raise InputError(f"{len(azimuth_deg)} azimuths but {len(elevation_deg)} elevations")
     azimuth = torch.deg2rad(torch.tensor(azimuth_deg, dtype=torch.float64))
@@ -66,7 +70,11 @@ def spherical_cameras(
 
 
 def six_view_cameras(radius: float = SIX_VIEW_RADIUS) -> Cameras:
-    """The six fixed views of Zero123++, in the order of the 3 x 2 image (row-major)."""
+    """The six fixed views of Zero123++, in the order of the 3 x 2 image (row-major).
+
+    Example:
+        >>> views = Views(images, six_view_cameras())  # images (6, 3, h, w) in the order of the 3 x 2 tiles
+    """
     return spherical_cameras(SIX_VIEW_AZIMUTHS_DEG, SIX_VIEW_ELEVATIONS_DEG, radius, SIX_VIEW_FOV_DEG)
 
 
@@ -80,7 +88,11 @@ def photo_camera() -> Cameras:
 
 
 def orbit_cameras(n: int, elevation_deg: float = 20.0, radius: float = 4.5, fov_deg: float = 30.0) -> Cameras:
-    """`n` cameras evenly around the object, starting at azimuth 0 (the front)."""
+    """`n` cameras evenly around the object, starting at azimuth 0 (the front).
+
+    Example:
+        >>> cameras = orbit_cameras(24, elevation_deg=10.0)
+    """
     if n < 1:
         raise InputError(f"an orbit needs at least one camera, got {n}")
     return spherical_cameras([360.0 * i / n for i in range(n)], [elevation_deg] * n, radius, fov_deg)

@@ -46,6 +46,9 @@ class Cameras:
 
     Raises:
         CameraError: wrong shapes, values that aren't finite, or a pose that is no rigid motion.
+
+    Example:
+        >>> cameras = Cameras(torch.eye(4)[None], torch.tensor([[[1.9, 0, 0.5], [0, 1.9, 0.5], [0, 0, 1.0]]]))
     """
 
     camera_to_world: Float[Tensor, "n 4 4"]
@@ -92,6 +95,9 @@ class Views:
     Raises:
         InputError: wrong shape or range.
         CameraError: as many cameras as images are needed.
+
+    Example:
+        >>> mesh = pipe.reconstruct(Views(images, six_view_cameras()))
     """
 
     images: Float[Tensor, "n 3 h w"]
@@ -169,6 +175,9 @@ class Texture:
 
     Raises:
         InputError: wrong shapes or ranges, values that aren't finite.
+
+    Example:
+        >>> Texture(image=torch.rand(3, 64, 64), uv=torch.rand(len(mesh.faces), 3, 2))
     """
 
     image: Float[Tensor, "3 h w"]
@@ -200,6 +209,9 @@ class Mesh:
 
     Raises:
         InputError: wrong shapes, values that aren't finite, indices out of range.
+
+    Example:
+        >>> Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])).save("triangle.ply")
     """
 
     vertices: Float[Tensor, "v 3"]

@@ -35,6 +35,9 @@ def read_views(source: ImageSource) -> Views:
     Raises:
         ImageError: an image is missing, unreadable, of another size than the first, or no 3 x 2 tiles.
         CameraError: `cameras.json` is missing, malformed, or holds no proper cameras; the message names the entry.
+
+    Example:
+        >>> mesh = pipe.reconstruct(instantmesh.read_views("six_views.png"))
     """
     if isinstance(source, str | PathLike) and Path(source).is_dir():
         return _read_folder(Path(source))
@@ -46,6 +49,9 @@ def write_views(views: Views, folder: str | PathLike[str], *, overwrite: bool = 
 
     Raises:
         OutputError: the folder can't be written, or one of its files exists and `overwrite` is False.
+
+    Example:
+        >>> instantmesh.write_views(result.posed, "views")
     """
     folder = Path(folder)
     if (folder / CAMERAS_FILE).exists() and not overwrite:

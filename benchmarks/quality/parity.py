@@ -265,7 +265,7 @@ def flexicubes_cases(folder: Path) -> Iterator[Quantity]:
 
 def zero123plus(folder: Path) -> Iterator[Quantity]:
     """The multiview stage; its networks need diffusers and transformers, which take a while to import."""
-    from parity_multiview import compare
+    from benchmarks.quality.parity_multiview import compare
 
     for name, ours, expected, tolerance in compare(folder):
         yield difference(f"zero123plus.{name}", ours, expected, VALUE_TOLERANCE if tolerance is None else tolerance)
@@ -273,7 +273,7 @@ def zero123plus(folder: Path) -> Iterator[Quantity]:
 
 def single_view(folder: Path, system: Literal["triposr", "openlrm"]) -> Iterator[Quantity]:
     """A single-view system."""
-    import parity_single_view
+    from benchmarks.quality import parity_single_view
 
     for name, ours, expected in getattr(parity_single_view, system)(folder):
         yield difference(f"{system}.{name}", ours, expected)

@@ -299,7 +299,7 @@ def main() -> None:
         pipeline = Zero123PlusPipeline.from_pretrained(asset_folder("weights") / "tiny" / "multiview").to(device)
         pipeline.set_progress_bar_config(disable=True)
     else:
-        from official_multiview import official_multiview
+        from benchmarks.timing.official_multiview import official_multiview
 
         pipeline = official_multiview(device, dtype)
     generator, fast_steps = Zero123PlusGenerator(pipeline), min(steps, FAST_STEPS)

@@ -36,6 +36,9 @@ def cut_out(image: Float[Tensor, "c h w"], background: Background = "auto") -> F
         MissingBackendError: `rembg` is needed and not installed.
         MissingFileError: `rembg` is there, its network file isn't and can't be downloaded.
         InputError: no such `background`.
+
+    Example:
+        >>> rgba = instantmesh.cut_out(instantmesh.images.open_image("photo.png"))
     """
     if background not in get_args(Background):
         raise InputError(f"background={background!r}: use one of {', '.join(get_args(Background))}")

@@ -35,6 +35,9 @@ def read_mesh(path: str | PathLike[str]) -> Mesh:
         MissingFileError: no such file.
         InputError: it can't be read or holds no triangles.
         MissingBackendError: USDZ without usd-core.
+
+    Example:
+        >>> mesh = instantmesh.read_mesh("chair.glb")
     """
     parts = read_asset(path)
     mesh = joined_mesh(parts)

@@ -70,6 +70,9 @@ def simplify(
 
     Raises:
         InputError: fewer than 4 faces are wanted, or the mesh has no face with an area.
+
+    Example:
+        >>> small, report = instantmesh.simplify(mesh, 4000)
     """
     check_target(target_faces)
     full = Triangles.of(mesh)

@@ -54,6 +54,9 @@ def make_watertight(mesh: Mesh) -> tuple[Mesh, WatertightReport]:
     Raises:
         InputError: the mesh encloses nothing, as a sheet does; or its faces hang together in a way that manifold3d
             refuses (of soups of random triangles 4 % are like that).
+
+    Example:
+        >>> solid, report = instantmesh.make_watertight(mesh)
     """
     triangles = remove_degenerate(remove_duplicates(weld(Triangles.of(mesh)).compact()))
     if not len(triangles.faces):

@@ -21,6 +21,9 @@ class Reconstructor:
         model: the network, on the device where the work is done.
         dtype: of the matrix products in encoder and transformer. Below float32 the model's weights are changed to it,
             see `lrm.precision`; fields and meshes are computed in float32 in any case.
+
+    Example:
+        >>> mesh = pipe.reconstructor(views, resolution=128)
     """
 
     def __init__(self, model: ReconstructionModel, dtype: torch.dtype = torch.float32) -> None:

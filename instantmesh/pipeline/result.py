@@ -23,6 +23,10 @@ class Result:
         field: the shape and its colours as functions of position, which the mesh was extracted from.
         ray_renderer: renders rays of the field by volume rendering; None for a field of signed distances.
         steps: what each step of finishing did to the mesh; `str(step)` says it in words.
+
+    Example:
+        >>> result = pipe("photo.png", seed=42)
+        >>> result.mesh.save("photo.glb")
     """
 
     mesh: Mesh

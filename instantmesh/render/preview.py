@@ -45,5 +45,8 @@ def save_preview(mesh: Mesh, path: str | PathLike[str], size_px: int = 256, *, o
     Raises:
         OutputError: unknown ending, folder not writable, or the file exists and `overwrite` is False.
         InputError: `size_px` isn't positive.
+
+    Example:
+        >>> instantmesh.save_preview(result.mesh, "preview.png")
     """
     return write_image(path, preview_sheet(mesh, size_px), overwrite=overwrite)

@@ -86,6 +86,9 @@ def bake(
 
     Raises:
         InputError: a size that can't be, a mesh without area, or nothing that gives colours.
+
+    Example:
+        >>> textured, report = instantmesh.bake(small, mesh, size_px=1024)
     """
     check_texture_size(size_px)
     if color_field is None and original.texture is None and original.vertex_colors is None:

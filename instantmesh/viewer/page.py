@@ -77,6 +77,9 @@ def save_page(mesh: Mesh, path: str | PathLike[str], *, overwrite: bool = True) 
     Raises:
         InputError: it has no faces.
         OutputError: the ending isn't .html, folder not writable, or the file exists and `overwrite` is False.
+
+    Example:
+        >>> instantmesh.save_page(mesh, "mesh.html")
     """
     if Path(path).suffix.lower() != ".html":
         raise OutputError(f"{Path(path).name}: a page's name ends with .html")
