@@ -19,6 +19,7 @@ _INSTALL = {
     "ray": "pip install 'instantmesh[cluster]'",
     "torchmetrics.image.lpip": "pip install 'instantmesh[lpips]', or set perceptual: image-gradients",
     "torchvision": "pip install 'instantmesh[lpips]', or set perceptual: image-gradients",
+    "xformers.ops": "pip install xformers, in the version that goes with your torch",
     "webdataset": "pip install 'instantmesh[train]'",
     "kaolin": "see https://kaolin.readthedocs.io/en/latest/notes/installation.html",
 }

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from instantmesh.errors import InputError
+from instantmesh.multiview.reference_attention import Attention
 from instantmesh.multiview.rig import Rig
 from instantmesh.structures import Views
 
@@ -68,6 +69,16 @@ class MultiviewGenerator(ABC):
 
     def compile(self, **options: Any) -> None:  # noqa: B027
         """Compile the networks, where the generator can; options are those of `torch.compile`."""
+
+    def set_attention(self, attention: Attention) -> None:
+        """Who computes attention.
+
+        Raises:
+            InputError: the generator has no such choice.
+            MissingBackendError: xformers isn't installed.
+        """
+        if attention != "sdpa":
+            raise InputError(f"{type(self).__name__} has no choice of attention")
 
     def set_progress_bar_config(self, **options: Any) -> None:  # noqa: B027
         """Options of the progress bar, where the generator has one: `disable=True` hides it."""

@@ -12,13 +12,17 @@ Symbols: b images; c latent channels; h x w latents of the tiled image, k x l of
 t text tokens of d channels.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+from instantmesh import backends
+from instantmesh.errors import InputError
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
@@ -26,6 +30,12 @@ if TYPE_CHECKING:
 KeysValues = tuple[Tensor, Tensor]
 Memory = dict[str, KeysValues]
 """Remembered keys and values, each (b, tokens at that level, channels), by the layer's name."""
+
+Attention = Literal["sdpa", "xformers"]
+"""Who computes attention: torch's scaled_dot_product_attention, or xformers' memory_efficient_attention."""
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""query (b, q, heads, d), key and value (b, k, heads, d) -> (b, q, heads, d)"""
 
 _ORDER = ("down_blocks", "mid_block", "up_blocks")  # in which a UNet runs its parts; it lists them otherwise
 
@@ -35,7 +45,7 @@ class _AllRemembered(Exception):
 
 
 class ReferenceAttnProcessor:
-    """Processor of one self-attention layer; torch's scaled_dot_product_attention does the work.
+    """Processor of one self-attention layer.
 
     The UNet's `cross_attention_kwargs` say what to do in a pass: `remember` is a dict that receives the layer's keys
     and values, `recall` one that holds them; with neither it is plain self-attention.
@@ -43,10 +53,11 @@ class ReferenceAttnProcessor:
     Args:
         name: of the layer in the dict.
         last: the reference pass ends here.
+        attend: computes the attention.
     """
 
-    def __init__(self, name: str, last: bool = False) -> None:
-        self.name, self.last = name, last
+    def __init__(self, name: str, last: bool = False, attend: Attend | None = None) -> None:
+        self.name, self.last, self.attend = name, last, attend or sdpa
 
     def __call__(
         self,
@@ -65,11 +76,14 @@ class ReferenceAttnProcessor:
                 raise _AllRemembered
         if recall is not None:
             key, value = (torch.cat(pair, dim=1) for pair in zip((key, value), recall[self.name], strict=True))
-        return _attend(attn, attn.to_q(hidden_states), key, value)
+        return _attended(attn, attn.to_q(hidden_states), key, value, self.attend)
 
 
 class TextAttnProcessor:
     """Plain cross-attention that takes no notice of `remember` and `recall`."""
+
+    def __init__(self, attend: Attend | None = None) -> None:
+        self.attend = attend or sdpa
 
     def __call__(
         self,
@@ -82,24 +96,47 @@ class TextAttnProcessor:
         recall: Memory | None = None,
     ) -> Tensor:
         key, value = attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
-        return _attend(attn, attn.to_q(hidden_states), key, value)
+        return _attended(attn, attn.to_q(hidden_states), key, value, self.attend)
 
 
-def _attend(attn: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def sdpa(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention by torch's scaled_dot_product_attention; shapes as in `Attend`."""
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    return scaled_dot_product_attention(query, key, value).transpose(1, 2)
+
+
+def attention_function(attention: Attention) -> Attend:
+    """Who computes attention, by name.
+
+    Raises:
+        InputError: no such name.
+        MissingBackendError: xformers isn't installed.
+    """
+    if attention not in get_args(Attention):
+        raise InputError(f"attention must be one of {', '.join(get_args(Attention))}, got {attention!r}")
+    return sdpa if attention == "sdpa" else backends.load("xformers.ops").memory_efficient_attention
+
+
+def _attended(attn: Any, query: Tensor, key: Tensor, value: Tensor, attend: Attend) -> Tensor:
     """Attention of a layer with its output projection, all of them (b, tokens, channels)."""
-    query, key, value = (x.unflatten(-1, (attn.heads, -1)).transpose(1, 2) for x in (query, key, value))
-    attended = scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    query, key, value = (x.unflatten(-1, (attn.heads, -1)) for x in (query, key, value))
     projection, dropout = attn.to_out
-    return dropout(projection(attended))
+    return dropout(projection(attend(query, key, value).flatten(2)))
 
 
-def install_reference_attention(unet: "UNet2DConditionModel") -> None:
-    """Give this UNet's attention layers the processors above. Without a reference it computes what it did before."""
+def install_reference_attention(unet: "UNet2DConditionModel", attention: Attention = "sdpa") -> None:
+    """Give this UNet's attention layers the processors above. Without a reference it computes what it did before.
+
+    Raises:
+        InputError, MissingBackendError: see `attention_function`.
+    """
+    attend = attention_function(attention)
     names = list(unet.attn_processors)
     own = [name for name in names if name.endswith("attn1.processor")]
     last = max(own, key=lambda name: (_ORDER.index(name.split(".")[0]), own.index(name)))
     processors: dict[str, Any] = {
-        name: ReferenceAttnProcessor(name, name == last) if name in own else TextAttnProcessor() for name in names
+        name: ReferenceAttnProcessor(name, name == last, attend) if name in own else TextAttnProcessor(attend)
+        for name in names
     }
     unet.set_attn_processor(processors)
 

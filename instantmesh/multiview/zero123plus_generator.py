@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from instantmesh.files.image_files import to_pil, untile
 from instantmesh.multiview.generator import Callback, MultiviewGenerator, check_photo
+from instantmesh.multiview.reference_attention import Attention, install_reference_attention
 from instantmesh.multiview.rig import SIX_VIEW_RIG
 from instantmesh.structures import Views
 
@@ -79,6 +80,9 @@ class Zero123PlusGenerator(MultiviewGenerator):
     def set_progress_bar_config(self, **options: Any) -> None:
         """As in diffusers."""
         self.pipeline.set_progress_bar_config(**options)
+
+    def set_attention(self, attention: Attention) -> None:
+        install_reference_attention(self.pipeline.unet, attention)
 
     def compile(self, **options: Any) -> None:
         """See `Zero123PlusPipeline.compile`."""

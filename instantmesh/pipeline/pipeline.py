@@ -13,6 +13,7 @@ from instantmesh import images
 from instantmesh.errors import InputError
 from instantmesh.finishing import Finished, FinishingOptions, finish
 from instantmesh.multiview.generator import MultiviewGenerator
+from instantmesh.multiview.reference_attention import Attention
 from instantmesh.pipeline.devices import choose_device, choose_dtypes
 from instantmesh.pipeline.loading import load_multiview, load_reconstruction
 from instantmesh.pipeline.offloading import check_memory_mode, place_networks
@@ -72,6 +73,7 @@ class Pipeline:
         *,
         multiview: bool | None = None,
         memory: "MemoryMode" = "auto",
+        attention: Attention = "sdpa",
     ) -> "Pipeline":
         """Load a model by name ("tiny" comes with the package; `instantmesh models` lists all) or from a folder.
 
@@ -87,12 +89,14 @@ class Pipeline:
                 generated views. False is for `reconstruct` alone.
             memory: of a GPU. "high" keeps both stages there, "low" one at a time, "minimal" one network at a time;
                 "auto" is the first of these that free memory is enough for. The results are the same.
+            attention: of the multiview stage: torch's own, or "xformers", where that is installed.
 
         Raises:
             UnknownModelError: no such name; the nearest is suggested.
             MissingFileError: files are neither here nor to be downloaded; the message says what to put where.
             CheckpointError: a file is damaged, unsafe, or another variant's.
-            InputError: no such device, dtype or memory mode.
+            InputError: no such device, dtype, memory mode or attention.
+            MissingBackendError: xformers isn't installed.
         """
         check_memory_mode(memory)
         place, cpu = choose_device(device), torch.device("cpu")
@@ -101,6 +105,7 @@ class Pipeline:
         generator = None
         if multiview or (multiview is None and model.takes_generated_views):
             generator = load_multiview(str(name), cpu, generator_dtype, cache_dir, local_files_only)
+            generator.set_attention(attention)
         reconstructor = Reconstructor(model, product_dtype)
         reconstructor.move_small_modules(place)
         stages = [reconstructor.networks] if generator is None else [generator.networks, reconstructor.networks]

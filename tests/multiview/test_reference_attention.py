@@ -1,6 +1,8 @@
 """Reference attention against the released code's numbers and against a plain twin."""
 
+import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from torch import Tensor
 from torch.nn.functional import softmax
 
+from instantmesh.errors import InputError, MissingBackendError
 from instantmesh.multiview.latent_space import decode_views, encode_views, raw_latents, scaled_latents
 from instantmesh.multiview.reference_attention import (
     Memory,
@@ -17,6 +20,7 @@ from instantmesh.multiview.reference_attention import (
     remember,
 )
 from instantmesh.multiview.zero123plus import Zero123PlusPipeline
+from instantmesh.multiview.zero123plus_generator import Zero123PlusGenerator
 
 pytestmark = pytest.mark.filterwarnings(
     # diffusers' schedulers turn tensors into arrays in a way that numpy 2 frowns upon
@@ -134,3 +138,33 @@ def test_without_a_reference_the_unet_is_what_it_was(pipeline: Zero123PlusPipeli
     prepared = unet(sample, 5, text, return_dict=False)[0]
     unet.set_attn_processor(AttnProcessor2_0())
     torch.testing.assert_close(unet(sample, 5, text, return_dict=False)[0], prepared, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_xformers_is_given_its_own_layout(
+    pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+):
+    """By a stand-in that computes what xformers documents: (batch, tokens, heads, channels) in and out."""
+    seen = []
+
+    def memory_efficient_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        seen.append(query.shape)
+        weights = softmax(torch.einsum("bqhd,bkhd->bhqk", query, key) / query.shape[-1] ** 0.5, dim=-1)
+        return torch.einsum("bhqk,bkhd->bqhd", weights, value)
+
+    sample, text = golden["step.sample"], golden["step.encoder_hidden_states"]
+    predict = partial(predict_with_reference, pipeline.unet, sample, golden["step.timestep"][0], text, sample[..., :4])
+    expected = predict()
+    generator = Zero123PlusGenerator(pipeline)
+    with pytest.raises(MissingBackendError, match="xformers"):
+        generator.set_attention("xformers")
+    ops = SimpleNamespace(memory_efficient_attention=memory_efficient_attention)
+    monkeypatch.setitem(sys.modules, "xformers", SimpleNamespace(ops=ops))
+    monkeypatch.setitem(sys.modules, "xformers.ops", ops)
+    generator.set_attention("xformers")
+    torch.testing.assert_close(predict(), expected, atol=1e-5, rtol=1e-5)
+    assert seen
+    generator.set_attention("sdpa")
+    assert torch.equal(predict(), expected)
+    with pytest.raises(InputError, match="sdpa, xformers"):
+        generator.set_attention("flash")  # pyright: ignore[reportArgumentType]
