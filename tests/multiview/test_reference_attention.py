@@ -2,7 +2,7 @@
 
 import sys
 from functools import partial
-from types import SimpleNamespace
+from types import ModuleType
 
 import pytest
 import torch
@@ -158,8 +158,9 @@ def test_xformers_is_given_its_own_layout(
     generator = Zero123PlusGenerator(pipeline)
     with pytest.raises(MissingBackendError, match="xformers"):
         generator.set_attention("xformers")
-    ops = SimpleNamespace(memory_efficient_attention=memory_efficient_attention)
-    monkeypatch.setitem(sys.modules, "xformers", SimpleNamespace(ops=ops))
+    ops = ModuleType("xformers.ops")
+    monkeypatch.setattr(ops, "memory_efficient_attention", memory_efficient_attention, raising=False)
+    monkeypatch.setitem(sys.modules, "xformers", ModuleType("xformers"))
     monkeypatch.setitem(sys.modules, "xformers.ops", ops)
     generator.set_attention("xformers")
     torch.testing.assert_close(predict(), expected, atol=1e-5, rtol=1e-5)
