@@ -140,6 +140,7 @@ def test_without_a_reference_the_unet_is_what_it_was(pipeline: Zero123PlusPipeli
     torch.testing.assert_close(unet(sample, 5, text, return_dict=False)[0], prepared, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 @torch.no_grad()
 def test_xformers_is_given_its_own_layout(
     pipeline: Zero123PlusPipeline, golden: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
