@@ -9,6 +9,7 @@ from instantmesh.errors import MissingBackendError
 # import name -> what a user without it has to type
 _INSTALL = {
     "nvdiffrast.torch": "see https://nvlabs.github.io/nvdiffrast (its licence is non-commercial)",
+    "pillow_heif": "pip install 'instantmesh[heic]'",
     "rembg": "pip install 'instantmesh[matting]'",
     "torch.utils.tensorboard": "pip install 'instantmesh[train]'",
     "av": "pip install 'instantmesh[video]'",

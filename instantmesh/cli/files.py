@@ -11,8 +11,8 @@ from tqdm import tqdm
 from instantmesh.cli.options import Origin
 from instantmesh.errors import InputError, InstantMeshError, OutputError
 from instantmesh.files.frame import Frame
-from instantmesh.files.image_files import IMAGE_ENDINGS
 from instantmesh.files.mesh_files import check_ending, check_frame, written_files
+from instantmesh.images.decoding import PHOTO_ENDINGS
 
 if TYPE_CHECKING:
     from instantmesh.pipeline.outcome import Outcome
@@ -97,10 +97,10 @@ def find_photos(sources: list[Path]) -> list[Path]:
     found: list[Path] = []
     for source in sources:
         if source.is_dir():
-            inside = sorted(p for p in source.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
+            inside = sorted(p for p in source.iterdir() if p.suffix.lower() in PHOTO_ENDINGS)
             inside = [p for p in inside if not _belongs_to_result(p, inside)]
             if not inside:
-                raise InputError(f"{source} holds no images ({', '.join(IMAGE_ENDINGS)})")
+                raise InputError(f"{source} holds no images ({', '.join(PHOTO_ENDINGS)})")
             found += inside
         else:
             found.append(source)

@@ -1,7 +1,6 @@
-"""Images in: a path, a PIL image, an array or a tensor becomes one kind of tensor."""
+"""Images in: a path, the bytes of a file, a PIL image, an array or a tensor becomes one kind of tensor."""
 
-import warnings
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -9,86 +8,75 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from instantmesh.errors import ImageError
+from instantmesh.errors import ImageError, InputError
+from instantmesh.images.decoding import BinaryFile, decode, pixels_of
 
 MIN_SIDE_PX = 16
-MAX_PIXELS = 100_000_000  # beyond any camera's image; a decompression bomb stops here
+MAX_SIDE_PX = 4096  # of a tensor; what is larger is scaled down to it
 
-ImageSource = str | PathLike[str] | Image.Image | NDArray[Any] | Tensor
+ImageSource = str | PathLike[str] | bytes | BinaryFile | Image.Image | NDArray[Any] | Tensor
 
 
-def open_image(source: ImageSource) -> Float[Tensor, "c h w"]:
+def open_image(source: ImageSource, max_side_px: int = MAX_SIDE_PX) -> Float[Tensor, "c h w"]:
     """Read an image as it is: nothing is cut out, cropped or composited.
 
     Args:
-        source: a file's path; a PIL image of any mode (turned upright by its EXIF orientation); a numpy array
-            (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), or a tensor (3, h, w) or (4, h, w): uint8, or float in [0, 1].
+        source: a file's path, its bytes, or an open binary file (PNG, JPEG, WebP, TIFF, GIF, BMP, PPM, AVIF, and HEIC
+            with the extra `heic`; of an animation the first frame); a PIL image of any mode; a numpy array (h, w),
+            (h, w, 1), (h, w, 3) or (h, w, 4), or a tensor (3, h, w) or (4, h, w): uint8, or float in [0, 1]. Files and
+            PIL images are turned upright by their EXIF orientation and converted to sRGB by their colour profile.
+        max_side_px: an image with a longer side is scaled down to it, files already while they are decoded.
 
     Returns:
         (c, h, w) float32 in [0, 1] on the CPU; c is 4 where the image has an alpha channel, otherwise 3.
 
     Raises:
         ImageError: no such file, not a readable image, wrong shape, type or range, or a side below 16 pixels.
+        MissingBackendError: a HEIC file without the package that decodes it.
+        InputError: `max_side_px` is below 16.
     """
+    if max_side_px < MIN_SIDE_PX:
+        raise InputError(f"max_side_px must be at least {MIN_SIDE_PX}, got {max_side_px}")
     if isinstance(source, Tensor):
-        image = _from_tensor(source)
+        image = _scaled_down(_from_tensor(source), max_side_px)
     elif isinstance(source, np.ndarray):
-        image = _from_array(source)
+        image = _scaled_down(_from_array(source), max_side_px)
     elif isinstance(source, Image.Image):
-        image = _from_pil(source, "the image")
+        image = _from_array(_from_pil(source, max_side_px))
     elif isinstance(source, str | PathLike):
-        image = _from_file(Path(source))
+        image = _from_array(decode(_existing(source), fspath(source), max_side_px))
+    elif isinstance(source, bytes | BinaryFile):
+        image = _from_array(decode(source, "the image", max_side_px))
     else:
-        raise ImageError(f"need a path, a PIL image, a numpy array or a tensor, got {type(source).__name__}")
+        raise ImageError(f"need a path, bytes, a PIL image, a numpy array or a tensor, got {type(source).__name__}")
     height, width = image.shape[1:]
     if min(height, width) < MIN_SIDE_PX:
         raise ImageError(f"the image is {width} x {height} pixels; it needs at least {MIN_SIDE_PX} on each side")
     return image
 
 
-def _from_file(path: Path) -> Tensor:
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder, not an image")
-    if not path.exists():
-        raise ImageError(f"there is no file {path}")
-    if path.stat().st_size == 0:
-        raise ImageError(f"{path} is empty")
+def _existing(source: str | PathLike[str]) -> Path:
+    path = Path(source)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_from_pil` has a limit of its own
-            image = Image.open(path)
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large: {error}") from error
-    except Exception as error:  # decoders of damaged files raise whatever they stumble over
-        raise ImageError(f"{path} can't be read as an image: {error}") from error
-    with image:
-        return _from_pil(image, str(path))
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder, not an image")
+        if not path.is_file():
+            raise ImageError(f"there is no file {path}" if not path.exists() else f"{path} is no ordinary file")
+    except (OSError, ValueError) as error:  # a name too long, or with a null character
+        raise ImageError(f"there is no file {str(path)[:100]!r}: {error}") from error
+    return path
 
 
-def _from_pil(image: Image.Image, name: str) -> Tensor:
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"{name} is too large: {image.width} x {image.height} pixels (at most {MAX_PIXELS:,})")
+def _from_pil(image: Image.Image, max_side_px: int) -> NDArray:
     try:
-        image = ImageOps.exif_transpose(image)
-        if image.mode == "F" or image.mode.startswith("I"):
-            return _from_array(_deep_grey(image))
-        if image.mode == "La":  # premultiplied grey converts to nothing else
-            image = image.convert("LA")
-        has_alpha = image.mode in ("RGBA", "RGBa", "LA", "PA") or "transparency" in image.info
-        return _from_array(np.asarray(image.convert("RGBA" if has_alpha else "RGB")))
+        return pixels_of(image, "the image", max_side_px)
     except ImageError:
         raise
-    except Exception as error:  # as above: reading is lazy, so a truncated file shows only here
-        raise ImageError(f"{name} can't be read as an image: {error}") from error
-
-
-def _deep_grey(image: Image.Image) -> NDArray[np.floating]:
-    """Grey images of more than 8 bits: floats are taken as they are, whole numbers are 16-bit."""
-    grey = np.asarray(image).astype(np.float32)
-    return grey if image.mode == "F" else grey / 65535
+    except Exception as error:  # reading is lazy, so a damaged file shows only here, in as many ways as decoders have
+        raise ImageError(f"the image can't be read: {error}") from error
 
 
 def _from_array(array: NDArray) -> Tensor:
@@ -117,7 +105,7 @@ def _from_tensor(tensor: Tensor) -> Tensor:
 def _unit_float(image: Tensor) -> Tensor:
     """To float32 in [0, 1]; floats are checked, not rescaled: a guess would be wrong silently."""
     if image.dtype == torch.uint8:
-        return image.float() / 255
+        return image.float().div_(255)
     image = image.float()
     if not bool(torch.isfinite(image).all()):
         raise ImageError("the image has values that aren't finite")
@@ -127,3 +115,17 @@ def _unit_float(image: Tensor) -> Tensor:
             " (divide 8-bit values by 255)"
         )
     return image.clamp(0, 1)
+
+
+def _scaled_down(image: Tensor, max_side_px: int) -> Tensor:
+    """Averaged to at most `max_side_px`; colours under transparent pixels don't bleed."""
+    share = max_side_px / max(*image.shape[1:], 1)
+    if share >= 1:
+        return image
+    size = [max(1, round(side * share)) for side in image.shape[1:]]
+    weight = image[3:] if image.shape[0] == 4 else torch.ones_like(image[:1])
+    mixed = torch.cat([image[:3] * weight, image[3:]])
+    small = torch.nn.functional.interpolate(mixed[None], size=size, mode="bilinear", antialias=True)[0]
+    if image.shape[0] == 4:
+        small[:3] /= small[3:].clamp(min=1e-6)
+    return small.clamp(0, 1)
