@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -21,7 +22,13 @@ _log = logging.getLogger("instantmesh")
 
 OFFICIAL_PREFIX = "lrm_generator."
 _DROPPED = "source_camera"
+_WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before every name
 _LISTED = 10
+_OTHER_FILES = {
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself (`git lfs pull`)",
+    b"<!doctype": "a web page; the download went wrong",
+    b"<html": "a web page; the download went wrong",
+}
 
 
 def read_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
@@ -36,6 +43,7 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(f"there is no checkpoint {path}")
+    _refuse_other_files(path)
     state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]
@@ -44,7 +52,23 @@ def read_checkpoint(path: str | PathLike[str]) -> dict[str, Tensor]:
     strange = [str(name) for name, value in state.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if strange:
         raise CheckpointError(f"{path} is no state dict; not tensors: {_listing(strange)}")
+    return unwrapped(state)
+
+
+def unwrapped(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without the prefixes that data-parallel and compiled models put before all their names."""
+    for prefix in _WRAPPERS * 2:  # either may be outside
+        if all(name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): x for name, x in state.items()}
     return dict(state)
+
+
+def _refuse_other_files(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(64).lstrip().lower()
+    for magic, kind in _OTHER_FILES.items():
+        if start.startswith(magic):
+            raise CheckpointError(f"{path} is no checkpoint but {kind}")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -64,10 +88,16 @@ def _read_pickle(path: Path) -> object:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} isn't read: it is damaged, or holds more than tensors, which could run code on this machine"
-            f" ({str(error).splitlines()[0]})"
-        ) from error
+            f"{_named_global(str(error))}"
+        ) from None  # torch's own message advises to switch safety off
     except Exception as error:  # whatever damaged bytes lead to
         raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _named_global(message: str) -> str:
+    """What torch refused to run, out of its message."""
+    found = re.search(r"(?:Unsupported global: GLOBAL|class) '?([\w.]+)", message)
+    return f" ({found.group(1)})" if found else ""
 
 
 def load_official(checkpoint: str | PathLike[str], cache_dir: CacheDir = None) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from instantmesh.config import ReconstructionConfig
 from instantmesh.lrm.heads import RadianceField, SurfaceField
-from instantmesh.lrm.official import Names, from_official, official_shapes, to_official
+from instantmesh.lrm.official import Names, from_official, names_of_sizes, official_shapes, to_official
 from instantmesh.lrm.transformer import LRMTransformer, TripoSRTransformer
 from instantmesh.lrm.vit import ViT
 from instantmesh.structures import Cameras, Views
@@ -23,7 +23,8 @@ class ReconstructionModel(nn.Module, ABC):
         encoder: images, and cameras where they modulate it, to tokens.
         transformer: those to tokens of planes.
         system: what messages call it.
-        official_names: how the official checkpoint calls our tensors, see `lrm.official`.
+        official_names: how the official checkpoint calls our tensors, see `lrm.official`; `names` has them for this
+            model's sizes.
         unused_official: starts of names in official checkpoints that the model has no use for.
         single_view: whether it takes one view only, the photo.
         background: grey level that its images were composited on, in [0, 1].
@@ -101,14 +102,19 @@ class ReconstructionModel(nn.Module, ABC):
             return images
         return interpolate(images, size, mode="bicubic", antialias=True).clamp(0, 1)
 
+    @property
+    def names(self) -> Names:
+        """How the official checkpoint calls this model's tensors."""
+        return names_of_sizes(self.official_names, self.config.triplane.dim, self.config.encoder.hidden_size)
+
     def official_state(self) -> dict[str, Tensor]:
         """The state dict under the official checkpoint's names."""
-        return to_official(self.state_dict(), self.official_names)
+        return to_official(self.state_dict(), self.names)
 
     def official_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shapes of `official_state`'s tensors."""
-        return official_shapes(self.state_dict(), self.official_names)
+        return official_shapes(self.state_dict(), self.names)
 
     def load_official(self, official: dict[str, Tensor]) -> None:
         """Take over tensors (not copies) from a dict with exactly the names and shapes of `official_state`."""
-        self.load_state_dict(from_official(official, self.state_dict(), self.official_names), assign=True)
+        self.load_state_dict(from_official(official, self.state_dict(), self.names), assign=True)

@@ -23,6 +23,17 @@ LRM_TRANSFORMER_NAMES: Names = (
 )
 
 
+def names_of_sizes(names: Names, dim: int, context_dim: int) -> Names:
+    """The table for a transformer of width `dim` that looks at tokens of width `context_dim`.
+
+    `torch.nn.MultiheadAttention` keeps query, key and value in one tensor where all of them have one width, as in
+    OpenLRM's base models, and in three otherwise.
+    """
+    if dim != context_dim:
+        return names
+    return tuple((ours, theirs.replace(r"cross_attn.\2_proj_", "cross_attn.in_proj_")) for ours, theirs in names)
+
+
 def dino_names(prefix: str) -> Names:
     """Names of an encoder that is the Transformers library's ViT under `prefix`."""
     layer = prefix + r"encoder.layer.\1."

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from instantmesh import hub
 from instantmesh.errors import CheckpointError, MissingFileError
 from instantmesh.lrm.heads import RadianceHead, SurfaceHead, raw_density
-from instantmesh.lrm.official import dino_names, from_official, to_official
+from instantmesh.lrm.official import dino_names, from_official, names_of_sizes, to_official
 from instantmesh.pipeline.loading import find_reconstruction
 from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.systems.openlrm import OpenLRM
@@ -63,7 +63,7 @@ def start_from(model: InstantMesh, start: str) -> None:
     else:
         tensors = grown(model, tensors)
         _check(model, tensors, start)
-        model.load_state_dict(from_official(tensors, model.state_dict(), model.official_names))
+        model.load_state_dict(from_official(tensors, model.state_dict(), model.names))
 
 
 def checkpoint_tensors(start: str) -> dict[str, Tensor]:
@@ -97,17 +97,25 @@ def take_openlrm(model: InstantMesh, official: Mapping[str, Tensor]) -> Transfer
         CheckpointError: a tensor of the transformer is missing there or of another shape.
     """
     state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("encoder.")}
+    names = names_of_sizes(OpenLRM.official_names, *_widths(official))
     taken: dict[str, Tensor] = {}
     for part in ("transformer.", "upsampler.", "head."):
         ours = {name: tensor for name, tensor in state.items() if name.startswith(part)}
-        expected = to_official(ours, OpenLRM.official_names)
+        expected = to_official(ours, names)
         if part == "transformer.":
             found = {name: tensor for name, tensor in official.items() if name in expected}
             hub.check_state_dict(found, {name: tuple(x.shape) for name, x in expected.items()})
         elif any(name not in official or official[name].shape != x.shape for name, x in expected.items()):
             continue
-        taken |= from_official(official, ours, OpenLRM.official_names)
+        taken |= from_official(official, ours, names)
     return _take(model, taken)
+
+
+def _widths(official: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Of an OpenLRM checkpoint's transformer and of its encoder; (0, 1) where it has no such layers."""
+    query = official.get("transformer.layers.0.self_attn.out_proj.weight")
+    patches = official.get("encoder.model.cls_token")
+    return (0, 1) if query is None or patches is None else (query.shape[0], patches.shape[-1])
 
 
 def take_dino(model: InstantMesh, official: Mapping[str, Tensor]) -> Transfer:

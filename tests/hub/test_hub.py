@@ -5,6 +5,7 @@ import logging
 import os
 import pickle
 import socket
+import traceback
 from pathlib import Path
 
 import pytest
@@ -255,6 +256,28 @@ class TestReading:
         torch.save(content, tmp_path / "a.ckpt")
         with pytest.raises(CheckpointError, match="no state dict"):
             hub.read_checkpoint(tmp_path / "a.ckpt")
+
+    @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+    def test_names_of_wrapped_models(self, tmp_path, prefix):
+        torch.save({prefix + name: x for name, x in STATE.items()}, tmp_path / "a.ckpt")
+        self.assert_same(hub.read_checkpoint(tmp_path / "a.ckpt"))
+
+    @pytest.mark.parametrize("name", ["a.ckpt", "a.safetensors"])
+    def test_what_is_no_checkpoint_at_all(self, tmp_path, name):
+        (tmp_path / name).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+        with pytest.raises(CheckpointError, match="pointer of Git LFS"):
+            hub.read_checkpoint(tmp_path / name)
+        (tmp_path / name).write_bytes(b"\n<!DOCTYPE html><html><body>Not found</body></html>")
+        with pytest.raises(CheckpointError, match="a web page"):
+            hub.read_checkpoint(tmp_path / name)
+
+    def test_no_message_advises_to_switch_safety_off(self, tmp_path):
+        torch.save({"x": Malicious(tmp_path / "trap")}, tmp_path / "a.ckpt")
+        with pytest.raises(CheckpointError, match="could run code") as caught:
+            hub.read_checkpoint(tmp_path / "a.ckpt")
+        shown = "".join(traceback.format_exception(caught.value))
+        assert "weights_only" not in shown
+        assert "trust" not in shown
 
     def test_missing(self, tmp_path):
         for path in (tmp_path, tmp_path / "a.ckpt"):

@@ -53,7 +53,7 @@ def test_openlrm_has_about_the_files_sizes(name):
     assert hub.resolve(name).part("reconstruction").size_bytes == pytest.approx(4 * parameters(name), rel=0.01)
 
 
-@pytest.mark.parametrize("name", ["triposr", "openlrm-obj-small-1.1", "openlrm-obj-large-1.1"])
+@pytest.mark.parametrize("name", ["triposr", "openlrm-obj-small-1.1", "openlrm-obj-base-1.1", "openlrm-obj-large-1.1"])
 def test_registry_tells_the_systems_files_apart(name):
     with torch.device("meta"):
         assert hub.identify(build(named_config(name)).official_state()) == name
@@ -66,6 +66,34 @@ def test_official_names_round_trip(model):
     assert model.official_shapes() == {name: tuple(x.shape) for name, x in model.official_state().items()}
     for name, tensor in model.state_dict().items():
         assert torch.equal(other.state_dict()[name], tensor), name
+
+
+def test_one_width_keeps_cross_attention_in_one_tensor_as_torch_does():
+    """OpenLRM's base models: by torch's own module, whose state dict the released ones are."""
+    config = small_openlrm().config
+    planes = config.triplane.model_copy(update={"dim": config.encoder.hidden_size})
+    model = OpenLRM(config.model_copy(update={"triplane": planes})).requires_grad_(False)
+    assert model.config.triplane.dim == model.config.encoder.hidden_size
+    state = model.official_state()
+    assert not any("cross_attn.q_proj" in name for name in state)
+    width, heads = model.config.triplane.dim, model.config.triplane.heads
+    theirs = torch.nn.MultiheadAttention(width, heads, bias=False, batch_first=True)
+    start = "transformer.layers.0.cross_attn."
+    theirs.load_state_dict({name.removeprefix(start): x for name, x in state.items() if name.startswith(start)})
+    query, context = torch.randn(2, 7, width), torch.randn(2, 5, width)
+    expected, _ = theirs(query, context, context)
+    torch.testing.assert_close(model.get_submodule("transformer.blocks.0.cross_attention")(query, context), expected)
+    other = OpenLRM(model.config)
+    other.load_official(state)
+    assert all(torch.equal(x, other.state_dict()[name]) for name, x in model.state_dict().items())
+    with torch.device("meta"):
+        shapes = {
+            name: build(named_config(f"openlrm-obj-{name}-1.1")).official_shapes()
+            for name in ("small", "base", "large")
+        }
+    assert shapes["base"]["transformer.layers.11.cross_attn.in_proj_weight"] == (3 * 768, 768)
+    for name in ("small", "large"):
+        assert "transformer.layers.0.cross_attn.q_proj_weight" in shapes[name]
 
 
 def test_the_world_sees_openlrms_field_turned_by_a_quarter():
