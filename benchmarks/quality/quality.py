@@ -4,11 +4,11 @@
 
 For held-out procedural objects, and for the mesh files (y up, front +z) of a folder, it makes meshes
     from six true views     by the reconstruction model, and by the visual hull of the same views,
-    from one true image   by the whole chain (several seeds, all counted), and as a ball of the silhouette's size,
+    from one true image     by the pipeline (several seeds, all counted), and as a ball of the silhouette's size,
 and prints Chamfer distance and F-scores (each mesh moved and scaled into [-1, 1]^3 by its own bounding box, 16,000
-points on each, mean of both directions, not squared), PSNR and SSIM of four other views at 128 pixels, and seconds. The
-chain's mesh is brought to the true bounding box's centre and size before its images are taken: one image tells
-neither.
+points on each, mean of both directions, not squared), PSNR and SSIM of four other views at 128 pixels, PSNR of the
+photo's own view, and seconds. A photo's mesh is brought to the true bounding box's centre and size before its images
+are taken: one image tells neither.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def methods(chain: Chain | None, true: Mesh, size_px: int, seeds: range) -> list
     if chain is not None:
         for seed in seeds:
             make = partial(lambda seed: match_box(chain(photo, seed=seed).mesh, true), seed)
-            made.append(("one image", "whole chain", make))
+            made.append(("one image", "photo to mesh", make))
     made.append(("one image", "ball", lambda: silhouette_ball(query.images[0], query_mask[0], query_camera())))
     return made
 

@@ -62,7 +62,10 @@ TargetFaces = Annotated[int | None, typer.Option(min=4, help="Simplify to about 
 Watertight = Annotated[bool, typer.Option("--watertight", help="Make a solid that can be printed.")]
 TextureSize = Annotated[int | None, typer.Option(help="Give the mesh a texture with sides of this many texels.")]
 BlendViews = Annotated[
-    bool | None, typer.Option(help="Put the views' finer detail into the texture; by default only given views'.")
+    bool | None,
+    typer.Option(
+        help="Put the views' finer detail into the texture; by default those of given views and of the photo itself."
+    ),
 ]
 
 MeshFile = Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply, .stl, .off or .usdz.")]

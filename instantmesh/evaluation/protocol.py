@@ -29,11 +29,13 @@ class ReconstructionScores:
         geometry: distances between the surfaces.
         psnr_db: mean over the held-out views, whole images on white.
         ssim: mean over the held-out views.
+        photo_psnr_db: of the photo's own view, which says how true the mesh is to the photo.
     """
 
     geometry: GeometryScores
     psnr_db: float
     ssim: float
+    photo_psnr_db: float
 
 
 def held_out_cameras() -> Cameras:
@@ -87,10 +89,11 @@ def evaluate_reconstruction(
     """
     cameras = held_out_cameras() if cameras is None else cameras
     geometry = geometry_scores(predicted, true, seed)
-    images, _ = true_views(predicted, cameras, HELD_OUT_SIZE_PX)
-    true_images, _ = true_views(true, cameras, HELD_OUT_SIZE_PX)
+    views = [true_views(mesh, cameras, HELD_OUT_SIZE_PX)[0].images for mesh in (predicted, true)]
+    photos = [true_views(mesh, query_camera(), HELD_OUT_SIZE_PX)[0].images for mesh in (predicted, true)]
     return ReconstructionScores(
         geometry,
-        psnr_db=float(psnr(images.images, true_images.images).mean()),
-        ssim=float(ssim(images.images, true_images.images).mean()),
+        psnr_db=float(psnr(*views).mean()),
+        ssim=float(ssim(*views).mean()),
+        photo_psnr_db=float(psnr(*photos).mean()),
     )

@@ -20,6 +20,7 @@ COLUMNS = {
     "f_score_02": ("F@0.2", 3),
     "psnr_db": ("PSNR", 2),
     "ssim": ("SSIM", 3),
+    "photo_psnr_db": ("PSNR photo", 2),
     "seconds": ("s", 2),
 }
 
@@ -55,6 +56,7 @@ class Record:
             "f_score_02": geometry.f_score_02,
             "psnr_db": self.scores.psnr_db,
             "ssim": self.scores.ssim,
+            "photo_psnr_db": self.scores.photo_psnr_db,
             "seconds": self.seconds,
         }
 

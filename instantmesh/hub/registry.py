@@ -149,7 +149,7 @@ def _openlrm(data: Literal["obj", "mix"], size: Literal["small", "base", "large"
 _ALL = (
     Model(
         name="tiny",
-        description="A small model trained on procedural shapes, to try the whole line on without a download",
+        description="A small model, from one photo or six views, to try everything on without a download",
         system="instantmesh",
         parts=(ModelPart("embedded", "Apache-2.0"),),
     ),

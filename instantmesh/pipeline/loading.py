@@ -12,6 +12,7 @@ stage that is `diffusion_pytorch_model.bin` and the base repository as `zero123p
 """
 
 import json
+import logging
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
@@ -29,6 +30,8 @@ from instantmesh.multiview.generator import MultiviewGenerator
 from instantmesh.systems import FoundCheckpoint, known_systems, system_named, system_of
 
 WHITE_UNET_FILE = "diffusion_pytorch_model.bin"
+_log = logging.getLogger("instantmesh")
+
 BASE_DIFFUSION_FOLDER = "zero123plus-v1.2"
 GENERATOR_ENTRY_POINTS = "instantmesh.generators"
 _DEFAULT_SYSTEM = "instantmesh"
@@ -170,11 +173,16 @@ def _from_entry_points() -> dict[str, GeneratorLoader]:
 
 
 def _folder(name: str) -> Path | None:
-    """The model folder that `name` means, or None for a model whose files come from the hub."""
+    """The model folder that `name` means, or None for a model whose files come from the hub.
+
+    A model's bare name is the model, whatever folders there are: `instantmesh generate -o tiny --model tiny` makes one.
+    """
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name in hub.MODELS and path.is_dir():
+        _log.warning("%s is taken for the model of that name; for the folder write ./%s", name, name)
+    elif path.is_dir():
         return path
-    if len(path.parts) > 1 or name.startswith("~"):
+    if len(path.parts) > 1 or name.startswith(("~", ".")):
         raise MissingFileError(f"there is no folder {name}")
     if name in hub.MODELS and any(part.role == "embedded" for part in hub.MODELS[name].parts):
         return hub.asset_folder("weights") / name

@@ -93,9 +93,9 @@ class ReconstructionOptions(FinishingOptions, total=False):
 
     Attributes:
         resolution: of the extraction grid along each axis, 2 to 2048; None is the model's own.
-        blend_views: whether the views' finer detail goes into the texture where they see the surface well. None: given
-            views' does; generated ones' doesn't, since `tiny`'s agree too little with each other to gain anything
-            (benchmarks/quality/texture_views.py).
+        blend_views: whether the views' finer detail goes into the texture where they see the surface well. None: that
+            of given views and of the photo itself does; that of generated views doesn't, since those of a small model
+            agree too little with each other to gain anything (benchmarks/quality/texture_views.py).
     """
 
     resolution: int | None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -77,6 +78,8 @@ class Pipeline:
     ) -> "Pipeline":
         """Load a model by name ("tiny" comes with the package; `instantmesh models` lists all) or from a folder.
 
+        A folder in the current folder that is called like a model is meant by `./name`, or by a `Path`.
+
         Args:
             name: a model's name, or a folder in a layout of `instantmesh.pipeline.loading`.
             device: "auto" takes CUDA where there is one.
@@ -99,12 +102,13 @@ class Pipeline:
             MissingBackendError: xformers isn't installed.
         """
         check_memory_mode(memory)
+        name = name if isinstance(name, str) else str(Path(name).absolute())  # a path is a folder, not a name
         place, cpu = choose_device(device), torch.device("cpu")
         generator_dtype, product_dtype = choose_dtypes(dtype, place)
-        model = load_reconstruction(str(name), cpu, torch.float32, cache_dir, local_files_only)
+        model = load_reconstruction(name, cpu, torch.float32, cache_dir, local_files_only)
         generator = None
         if multiview or (multiview is None and model.takes_generated_views):
-            generator = load_multiview(str(name), cpu, generator_dtype, cache_dir, local_files_only)
+            generator = load_multiview(name, cpu, generator_dtype, cache_dir, local_files_only)
             generator.set_attention(attention)
         reconstructor = Reconstructor(model, product_dtype)
         reconstructor.move_small_modules(place)
@@ -263,7 +267,8 @@ class Pipeline:
         self, image: Tensor, views: Views, posed: Views, field: Field, mesh: Mesh, settings: PhotoSettings
     ) -> Result:
         """Finish a photo's mesh, and put together what became of the photo."""
-        finished = self._finished(mesh, field, posed, settings, blend_views=False)
+        is_true = not self.reconstructor.model.takes_generated_views  # the photo itself, not what was made of it
+        finished = self._finished(mesh, field, posed, settings, blend_views=is_true)
         renderer = self.reconstructor.ray_renderer(field)
         return Result(finished.mesh, views, image, posed, field, renderer, finished.steps)
 

@@ -25,8 +25,8 @@ class InstantMeshConfig(ReconstructionConfig):
 
     Attributes:
         representation: FlexiCubes surface, or radiance field.
-        photo: what the photo itself is to the model: not used (the released models see generated views only), its only
-            view, or one more view beside the generated ones. It is then seen from `cameras.photo_camera`.
+        photo: what the photo itself is to the model: not used (the released models see generated views only), or its
+            only view, seen from `cameras.photo_camera`.
     """
 
     representation: Literal["mesh", "nerf"]
@@ -37,7 +37,7 @@ class InstantMeshConfig(ReconstructionConfig):
     grid_resolution: PositiveInt = 128
     grid_scale: PositiveFloat = 2.1
     density_threshold: PositiveFloat = 10.0
-    photo: Literal["not_used", "only_view", "additional_view"] = "not_used"
+    photo: Literal["not_used", "only_view"] = "not_used"
 
 
 class InstantMesh(ReconstructionModel):

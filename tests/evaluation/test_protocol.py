@@ -36,6 +36,7 @@ def test_the_true_mesh_scores_best():
     scores = evaluate_reconstruction(sphere(0.7), sphere(0.7))
     assert scores.psnr_db == pytest.approx(PSNR_CEILING_DB)
     assert scores.ssim == pytest.approx(1)
+    assert scores.photo_psnr_db == pytest.approx(PSNR_CEILING_DB)
     assert scores.geometry.f_score_01 == 1
     assert scores.geometry.chamfer < 0.02
 

@@ -63,8 +63,8 @@ def test_a_perfect_model_beats_the_baselines(quality: ModuleType):
     assert [(r.given, r.method) for r in records] == [
         ("six views", "reconstruction"),
         ("six views", "visual hull"),
-        ("one image", "whole chain"),
-        ("one image", "whole chain"),
+        ("one image", "photo to mesh"),
+        ("one image", "photo to mesh"),
         ("one image", "ball"),
     ]
     assert len(meshes) == 5

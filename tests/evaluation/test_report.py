@@ -11,7 +11,7 @@ from instantmesh.evaluation.report import Record, means, means_table, objects_ta
 
 
 def record(name: str, method: str, chamfer: float | None) -> Record:
-    scores = None if chamfer is None else ReconstructionScores(GeometryScores(chamfer, 0.5, 0.75), 20.0, 0.9)
+    scores = None if chamfer is None else ReconstructionScores(GeometryScores(chamfer, 0.5, 0.75), 20.0, 0.9, 25.0)
     return Record("meshes", name, "six views", method, scores, 2.0)
 
 
@@ -31,12 +31,12 @@ def test_means_leave_out_what_has_no_surface_and_count_it():
 def test_tables_are_aligned():
     lines = means_table(RECORDS).splitlines()
     assert lines[0].split()[:4] == ["objects", "given", "method", "n"]
-    assert " ".join(lines[2].split()) == "meshes six views model 2 0.2000 0.500 0.750 20.00 0.900 2.00 1"
+    assert " ".join(lines[2].split()) == "meshes six views model 2 0.2000 0.500 0.750 20.00 0.900 25.00 2.00 1"
     column = lines[0].index("CD") + len("CD")
     assert all(line[column - 1] != " " and line[column] == " " for line in lines)
     rows = objects_table(RECORDS).splitlines()
     assert len(rows) == 2 + len(RECORDS)
-    assert " ".join(rows[5].split()) == "pan six views visual hull - - - - - 2.00"
+    assert " ".join(rows[5].split()) == "pan six views visual hull - - - - - - 2.00"
 
 
 def test_the_report_names_machine_and_settings(tmp_path: Path):

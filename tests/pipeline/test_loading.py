@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,6 +126,17 @@ def test_openlrms_files_give_the_released_numbers(openlrm_folder, golden_folder)
     with torch.no_grad():
         planes = model(expected["image"].float()[:, None] / 255, expected["camera"][:, None])
     torch.testing.assert_close(planes, expected["planes"], atol=1e-4, rtol=0)
+
+
+def test_a_folder_called_like_a_model_does_not_hide_it(tmp_path, monkeypatch, caplog):
+    """As `instantmesh generate photo.png -o tiny --model tiny` leaves one behind."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    assert isinstance(Pipeline.from_pretrained("tiny", device="cpu"), Pipeline)
+    assert "for the folder write ./tiny" in caplog.text
+    for named in ("./tiny", Path("tiny"), tmp_path / "tiny"):
+        with pytest.raises(MissingFileError, match="is no model folder"):
+            Pipeline.from_pretrained(named, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["triposr_folder", "openlrm_folder"])

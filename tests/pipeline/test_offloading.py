@@ -12,13 +12,14 @@ from instantmesh.pipeline import offloading
 from instantmesh.pipeline.offload_hooks import OffloadedGroups
 from instantmesh.pipeline.offloading import WORK_BYTES, choose, grouped, needed_bytes
 from tests.paths import EXAMPLES
+from tests.pipeline.two_stages import two_stages
 
 PHOTO = EXAMPLES / "egg.png"
 
 
 @pytest.fixture
 def pipeline() -> Pipeline:
-    return Pipeline.from_pretrained("tiny", device="cpu")
+    return two_stages()
 
 
 def stages_of(pipeline: Pipeline) -> list[list[nn.Module]]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from torch.nn.functional import interpolate
 
 import instantmesh
 from instantmesh import (
@@ -20,17 +21,18 @@ from instantmesh import (
     UnknownModelError,
     Views,
 )
-from instantmesh.cameras import six_view_cameras, spherical_cameras
+from instantmesh.cameras import photo_camera, six_view_cameras, spherical_cameras
 from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.pipeline.loading import build, named_config
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.render.raster import render_mesh
+from tests.pipeline.two_stages import two_stages
 
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    return Pipeline.from_pretrained("tiny", device="cpu")
+    return two_stages()
 
 
 @pytest.fixture(scope="module")
@@ -192,10 +194,44 @@ def test_a_field_without_a_surface(pipeline, truth):
 
 
 def test_reconstruction_alone(truth):
-    pipeline = Pipeline.from_pretrained("tiny", device="cpu", multiview=False)
+    pipeline = Pipeline(None, two_stages().reconstructor)
     assert isinstance(pipeline.reconstruct(truth[0]), Mesh)
     with pytest.raises(InputError, match="loaded without one"):
         pipeline(Image.new("RGBA", (64, 64), (255, 0, 0, 255)))
+
+
+def test_the_embedded_model_reconstructs_from_the_photo_itself(photo, truth):
+    pipeline = Pipeline.from_pretrained("tiny", device="cpu")
+    assert pipeline.multiview is None
+    result = pipeline(photo, resolution=32)
+    assert len(result.views) == 1
+    assert torch.equal(result.views.images[0], result.photo)
+    assert torch.equal(result.posed.known_cameras.camera_to_world, photo_camera().camera_to_world)
+    seen = render_mesh(result.mesh, photo_camera(), 96).mask[0, 0]
+    outline = 1 - interpolate(result.photo[None], (96, 96), mode="area")[0].amin(0)
+    overlap = ((seen > 0.5) & (outline > 0.1)).sum() / ((seen > 0.5) | (outline > 0.1)).sum()
+    assert float(overlap) > 0.7
+    assert isinstance(pipeline.reconstruct(truth[0]), Mesh)  # as many views as there are
+    with pytest.raises(InputError, match="multiview=True"):
+        pipeline.generate_views(result.photo)
+
+
+def test_the_photo_is_blended_into_a_texture_and_generated_views_are_not(pipeline, photo):
+    alone = Pipeline(None, Pipeline.from_pretrained("tiny", device="cpu").reconstructor)
+    options = {"resolution": 32, "texture_size": 256, "target_faces": 1000}
+
+    def error(**more) -> float:
+        result = alone(photo, **options, **more)
+        seen = render_mesh(result.mesh, photo_camera(), 128)
+        true = interpolate(result.photo[None], (128, 128), mode="bicubic", antialias=True)
+        both = (seen.mask > 0.99) & (true.amin(1, keepdim=True) < 0.95)
+        return float((seen.color - true).square().mean(1, keepdim=True)[both].mean())
+
+    assert error() < 0.7 * error(blend_views=False)
+    textures = [
+        pipeline(photo, seed=0, steps=2, **options, **more).mesh.texture for more in ({}, {"blend_views": False})
+    ]
+    assert torch.equal(textures[0].image, textures[1].image)
 
 
 BLOCKED = ("nvdiffrast", "kaolin", "xformers", "gradio", "ray", "bpy", "rembg", "torchvision")

@@ -32,6 +32,7 @@ from instantmesh.pipeline.pipeline import random_generators
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.pipeline.streaming import SynchronousExecutor, executor_beside, stream
 from tests.paths import EXAMPLES
+from tests.pipeline.two_stages import two_stages
 
 PHOTOS = [EXAMPLES / f"{name}.png" for name in ("egg", "ring", "crossed")]
 FEW = {"steps": 2, "resolution": 24}
@@ -39,7 +40,7 @@ FEW = {"steps": 2, "resolution": 24}
 
 @pytest.fixture(scope="module")
 def pipeline() -> Pipeline:
-    return Pipeline.from_pretrained("tiny", device="cpu")
+    return two_stages()
 
 
 def test_a_stream_gives_the_results_of_calls_one_by_one(pipeline: Pipeline):

@@ -34,7 +34,7 @@ def _raw(density: float) -> float:
     return float(torch.tensor(density, dtype=torch.float64).expm1().log()) + 1
 
 
-def _fog(density: float, color: tuple[float, float, float] = (0.2, 0.4, 0.6)) -> volume.Field:
+def _fog(density: float, color: tuple[float, float, float] = (0.2, 0.4, 0.6)) -> volume.PointField:
     def field(points: Tensor) -> tuple[Tensor, Tensor]:
         return points.new_tensor(color).expand(len(points), 3), points.new_full((len(points), 1), _raw(density))
 
