@@ -119,7 +119,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if min(arguments.objects, arguments.seeds) < 2:
         parser.error("--objects and --seeds must be 2 or more")
-    pipeline = Pipeline.from_pretrained(arguments.model)
+    pipeline = Pipeline.from_pretrained(arguments.model, multiview=True)
     stage: Any = pipeline.multiview.pipeline  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     stage.set_progress_bar_config(disable=True)
     objects: dict[str, list[Scores]] = {mode: [] for mode in MODES}

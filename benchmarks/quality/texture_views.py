@@ -88,8 +88,9 @@ def cases(pipeline: Pipeline, true: Mesh, steps: int, seed: int) -> Iterator[tup
         finished = pipeline.reconstruct(views)
         yield f"{size_px} px", in_field_colors(finished, pipeline.reconstructor.encode(views)), views
     query, mask = true_views(true, query_camera(), PHOTO_SIZE_PX)
-    result = pipeline(cut_out(query, mask), seed=seed, steps=steps)
-    yield "generated", in_field_colors(result.mesh, result.field), result.views
+    views = pipeline.generate_views(pipeline.prepare(cut_out(query, mask)), seed=seed, steps=steps)
+    finished = pipeline.reconstruct(views, blend_views=False)
+    yield "generated", in_field_colors(finished, pipeline.reconstructor.encode(views)), views
     yield "true shape", blurred(fine(true)), true_views(true, six_view_cameras(), 320)[0]
 
 
@@ -144,7 +145,7 @@ def table_line(row: dict[str, Any]) -> str:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    pipeline = Pipeline.from_pretrained(arguments.model, device="cpu")
+    pipeline = Pipeline.from_pretrained(arguments.model, device="cpu", multiview=True)
     print(f"{'':<24}" + "".join(f"{metric:>19}" for metric in METRICS))
     rows: list[dict[str, Any]] = []
     for path in mesh_files(arguments.meshes):

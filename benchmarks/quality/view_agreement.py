@@ -63,7 +63,7 @@ def tampered(images: torch.Tensor, other: torch.Tensor) -> Iterator[tuple[str, t
 
 def judged(arguments: argparse.Namespace) -> Iterator[tuple[str, ViewAgreement]]:
     """The kind of each set of views, and how they agree."""
-    pipeline = Pipeline.from_pretrained(arguments.model)
+    pipeline = Pipeline.from_pretrained(arguments.model, multiview=True)
     objects = true_images(arguments.meshes)
     for index, images in enumerate(objects):
         for kind, changed in tampered(images, objects[(index + 3) % len(objects)]):
@@ -71,8 +71,8 @@ def judged(arguments: argparse.Namespace) -> Iterator[tuple[str, ViewAgreement]]
             yield kind, view_agreement(pipeline.reconstruct(views), views)
     for photo in sorted(arguments.photos.glob("*.png")):
         for seed in SEEDS:
-            result = pipeline(photo, seed=seed, steps=arguments.steps)
-            yield "generated", view_agreement(result.mesh, result.views)
+            views = pipeline.generate_views(pipeline.prepare(photo), seed=seed, steps=arguments.steps)
+            yield "generated", view_agreement(pipeline.reconstruct(views), views)
 
 
 def run(arguments: argparse.Namespace) -> None:
