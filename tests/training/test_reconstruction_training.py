@@ -13,12 +13,9 @@ from instantmesh.hub import read_checkpoint
 from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.training import losses
 from instantmesh.training.config import LoopConfig
-from instantmesh.training.embedded.geometry import (
-    GeometryConfig,
-    GeometrySource,
-    GeometryStage,
-    rotated_camera_vectors,
-)
+from instantmesh.training.embedded.geometry import GeometryStage
+from instantmesh.training.embedded.geometry_batches import GeometryConfig, GeometrySource, rotated_camera_vectors
+from instantmesh.training.embedded.mirrored_photos import MirroredPhotos
 from instantmesh.training.embedded.photo_frame import into_frames
 from instantmesh.training.embedded.rendering import RenderingConfig, RenderingSource, RenderingStage
 from instantmesh.training.loop import train
@@ -66,6 +63,30 @@ def test_photos_come_with_the_geometry_in_their_cameras_frame(small_data, small_
         scale = batch.frames[index, 4]
         distances = torch.from_numpy(small_data.samples.distances[batch.rows[index]].astype(np.float32))
         torch.testing.assert_close(batch.distances[index], scale * distances)
+
+
+def test_mirrored_photos_show_the_mirrored_object(small_data, small_model):
+    """Half of the photos and their geometry are mirrored together; six views are left alone."""
+    config = geometry(small_model, camera_noise=0.0, photo_probability=1.0)
+    source = GeometrySource(small_data, config)
+    plain = source.batch(np.arange(4), np.random.default_rng(1))
+    batch = MirroredPhotos(source).batch(np.arange(4), np.random.default_rng(1))
+    flipped = [not torch.equal(a, b) for a, b in zip(batch.images, plain.images, strict=True)]
+    assert 0 < sum(flipped) < 4
+    mirror = torch.tensor([1.0, -1.0, 1.0])
+    for index, is_flipped in enumerate(flipped):
+        sign, image = (mirror, plain.images[index].flip(-1)) if is_flipped else (torch.ones(3), plain.images[index])
+        torch.testing.assert_close(batch.images[index], image)
+        for name in ("points", "surface_points", "surface_normals"):
+            torch.testing.assert_close(getattr(batch, name)[index], sign * getattr(plain, name)[index])
+        uv, _ = project(batch.surface_points[index], photo_camera())  # the mirrored object is seen in its photo
+        pixels = (uv[0].clamp(0, 0.999) * 32).long()
+        assert float((batch.images[index, 0].mean(0)[pixels[:, 1], pixels[:, 0]] < 0.999).float().mean()) > 0.8
+    config = geometry(small_model, camera_noise=0.0)
+    six = MirroredPhotos(GeometrySource(small_data, config)).batch(np.arange(4), np.random.default_rng(1))
+    torch.testing.assert_close(
+        six.images, GeometrySource(small_data, config).batch(np.arange(4), np.random.default_rng(1)).images
+    )
 
 
 def test_true_images_follow_into_a_photos_frame(small_data, small_model):

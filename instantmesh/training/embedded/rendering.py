@@ -23,13 +23,8 @@ from instantmesh.lrm.heads import SurfaceField, SurfaceHead
 from instantmesh.structures import Cameras
 from instantmesh.surface.extraction import extract_flexicubes
 from instantmesh.training.embedded.dataset import GeometryDataset
-from instantmesh.training.embedded.geometry import (
-    GeometryBatch,
-    GeometryConfig,
-    GeometrySource,
-    GeometryStage,
-    point_losses,
-)
+from instantmesh.training.embedded.geometry import GeometryStage, point_losses
+from instantmesh.training.embedded.geometry_batches import GeometryBatch, GeometryConfig, GeometrySource
 from instantmesh.training.perceptual import perceptual_loss
 from instantmesh.training.reconstruction_batches import TargetViews
 from instantmesh.training.stage import BatchSource, Stage, StageKind
