@@ -1,6 +1,6 @@
 """The command line's commands.
 
-`instantmesh generate | reconstruct | finish | inspect | show | turntable | compare | models | train | data`.
+`instantmesh generate | reconstruct | finish | inspect | show | turntable | compare | models | train | evaluate | data`.
 """
 
 import logging
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from instantmesh.cli import files
 from instantmesh.cli.data_commands import data
+from instantmesh.cli.evaluation_commands import evaluate
 from instantmesh.cli.files import say
 from instantmesh.cli.options import (
     Background,
@@ -52,6 +53,7 @@ app = typer.Typer(
     help="From a photo to a 3D mesh.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 app.add_typer(data, name="data")
+app.command()(evaluate)
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130

@@ -14,6 +14,17 @@ def sample_surface(
 ) -> Float[Tensor, "n 3"]:
     """Draw `n` points uniformly by area on a triangle mesh.
 
+    Raises:
+        InputError: the surface has no area.
+    """
+    return draw_on_surface(vertices, faces, n, generator)[0]
+
+
+def draw_on_surface(
+    vertices: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"], n: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "n 3"], Int[Tensor, " n"]]:
+    """Draw `n` points uniformly by area on a triangle mesh; also the faces that they lie on.
+
     Each point's triangle is drawn by area; its place in the triangle folds the unit square's upper half onto the lower.
 
     Raises:
@@ -29,7 +40,7 @@ def sample_surface(
     face = torch.searchsorted(area.cumsum(0), drawn, right=True).clamp(max=len(faces) - 1)
     square = torch.rand(n, 2, generator=generator, dtype=vertices.dtype)
     triangle = torch.where(square.sum(-1, keepdim=True) > 1, 1 - square, square)
-    return a[face] + triangle[:, :1] * edge_1[face] + triangle[:, 1:] * edge_2[face]
+    return a[face] + triangle[:, :1] * edge_1[face] + triangle[:, 1:] * edge_2[face], face
 
 
 def sample_faces(

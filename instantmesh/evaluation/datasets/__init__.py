@@ -1,0 +1,1 @@
+"""Data sets as they are downloaded: their objects, lists of objects, draws by seed."""

@@ -1,0 +1,1 @@
+"""The metrics of one reconstruction: shape, images, networks' judgement, defects."""

@@ -1,0 +1,1 @@
+"""What a run's records say: means, intervals, tables, a page."""
