@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from instantmesh.files.asset_files import ASSET_ENDINGS, read_asset, soft_light
+from instantmesh.files.asset_files import ASSET_ENDINGS, soft_light
 from instantmesh.files.frame import Frame, world_to_gltf
 from instantmesh.geometry.bounds import to_unit_sphere
-from instantmesh.mesh.reading import joined_mesh
+from instantmesh.mesh.reading import read_mesh
+from instantmesh.render.raster import PLAIN_COLOR
 from instantmesh.structures import Mesh
 
 TRUE_MESH_ENDINGS = ASSET_ENDINGS
@@ -69,7 +70,7 @@ def read_in_world(
     """
     rotation = Frame(up, front).rotation()
     with _beside_its_textures(Path(path), textures) as readable:
-        mesh = joined_mesh(read_asset(readable))  # taken to be y up, front z
+        mesh = read_mesh(readable)  # taken to be y up, front z
     as_in_file = world_to_gltf(mesh.vertices.double().numpy())
     return replace(mesh, vertices=torch.from_numpy(as_in_file @ rotation).float())
 
@@ -97,9 +98,11 @@ def _beside_its_textures(path: Path, textures: Path | None) -> Iterator[Path]:
 
 
 def _lit_if_plain(mesh: Mesh) -> Mesh:
-    """A mesh of one colour gets a soft light baked in."""
-    colors = mesh.vertex_colors
-    if colors is None or float((colors - colors[0]).abs().max()) > 1e-3:
+    """A mesh without a texture that is all of one colour gets a soft light baked in."""
+    if mesh.texture is not None:
+        return mesh
+    colors = torch.full_like(mesh.vertices, PLAIN_COLOR) if mesh.vertex_colors is None else mesh.vertex_colors
+    if float((colors - colors[0]).abs().max()) > 1e-3:
         return mesh
     shade = torch.from_numpy(soft_light(mesh.vertex_normals().numpy())).float()
     return Mesh(mesh.vertices, mesh.faces, colors * shade[:, None])

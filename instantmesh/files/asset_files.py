@@ -27,7 +27,7 @@ Array = NDArray[np.floating]
 
 ASSET_ENDINGS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".usdz")
 _OBJ_DEFAULT = (102, 102, 102, 255)  # trimesh's diffuse colour of a material that has none
-_GREY = 0.8
+GREY = 0.8
 _LIGHT = np.array((1.0, 0.5, 2.0)) / np.linalg.norm((1.0, 0.5, 2.0))  # towards the light, world frame
 _SHADE = 0.6
 
@@ -162,7 +162,7 @@ def _read_part(
         colors = np.broadcast_to(linear_to_srgb(colors) if is_linear else colors, mesh.vertices.shape).clip(0, 1)
     if uv is None or texture is None:
         uv, texture = None, None
-        colors = np.full(mesh.vertices.shape, _GREY) if colors is None else colors
+        colors = np.full(mesh.vertices.shape, GREY) if colors is None else colors
     linear = transform[:3, :3]
     mirrored = np.linalg.det(linear) < 0
     return AssetPart(

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from instantmesh.files.asset_files import AssetPart, joined_triangles, read_asset
+from instantmesh.files.asset_files import GREY, AssetPart, joined_triangles, read_asset
 from instantmesh.files.colors import linear_to_srgb, srgb_to_linear
 from instantmesh.structures import Mesh, Texture
 
@@ -40,11 +40,11 @@ def read_mesh(path: str | PathLike[str]) -> Mesh:
         >>> mesh = instantmesh.read_mesh("chair.glb")
     """
     parts = read_asset(path)
-    mesh = joined_mesh(parts)
+    mesh = _joined_mesh(parts)
     return mesh if has_vertex_colors(parts) else replace(mesh, vertex_colors=None)
 
 
-def joined_mesh(parts: list[AssetPart]) -> Mesh:
+def _joined_mesh(parts: list[AssetPart]) -> Mesh:
     """All parts as one mesh: with a texture if any part has one, else with vertex colours (grey by default)."""
     vertices, faces = joined_triangles(parts)
     mesh = Mesh(torch.from_numpy(vertices.astype(np.float32)), torch.from_numpy(faces))
@@ -54,8 +54,8 @@ def joined_mesh(parts: list[AssetPart]) -> Mesh:
 
 
 def has_vertex_colors(parts: list[AssetPart]) -> bool:
-    """Whether vertices differ in colour. A part without any colour has been read as all of one grey."""
-    return any(part.colors is not None and np.ptp(part.colors, axis=0).max() > 1e-3 for part in parts)
+    """Whether any vertex has a colour of its own. A part without any has been read as all of one grey."""
+    return any(part.colors is not None and np.abs(part.colors - GREY).max() > 1e-3 for part in parts)
 
 
 def face_uv(part: AssetPart) -> Array:

@@ -65,6 +65,23 @@ def test_a_file_without_colours_has_none(tmp_path):
     assert found.vertex_colors is None
 
 
+def test_parts_of_plain_colours_keep_them(tmp_path):
+    """Two materials without textures, and one alone: what tells them apart, or from grey, stays."""
+    red, blue = ([1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0])
+    scene = trimesh.Scene()
+    for k, color in enumerate((red, blue)):
+        box = trimesh.creation.box()
+        box.visual = trimesh.visual.TextureVisuals(material=PBRMaterial(baseColorFactor=color))
+        scene.add_geometry(box.apply_translation([2.0 * k, 0, 0]))
+        if k == 0:
+            scene.export(tmp_path / "one.glb")
+    scene.export(tmp_path / "two.glb")
+    for name, expected in (("one", [red[:3]]), ("two", [blue[:3], red[:3]])):
+        colors = read_mesh(tmp_path / f"{name}.glb").vertex_colors
+        assert colors is not None
+        assert torch.unique(colors, dim=0).tolist() == expected
+
+
 def test_several_textures_and_a_plain_part_share_one_image(tmp_path):
     red_green = colored_cells([(250, 10, 10), (10, 250, 10)])
     blue = colored_cells([(10, 10, 250)], cell_px=24)
