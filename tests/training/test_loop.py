@@ -137,6 +137,7 @@ def finish(process: subprocess.Popen) -> None:
     assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 def test_two_processes_killed_at_random_end_with_the_same_losses_bit_for_bit(tmp_path):
     steps = 60
     unbroken = launch(tmp_path / "unbroken", steps, "muon", "whole")
@@ -162,6 +163,7 @@ def test_two_processes_killed_at_random_end_with_the_same_losses_bit_for_bit(tmp
     assert not list((tmp_path / "broken").glob("bad-batch*"))
 
 
+@pytest.mark.slow
 def test_sharded_weights_learn_the_same(tmp_path):
     runs = [launch(tmp_path / sharding, 12, "adamw", sharding) for sharding in ("whole", "sharded")]
     for run in runs:
