@@ -32,6 +32,7 @@ def evaluate(
             help="Another system's meshes: RESULTS/<object>.glb or RESULTS/<object>/*.glb.", rich_help_panel=_SYSTEM
         ),
     ] = None,
+    name: Annotated[str | None, typer.Option(help="What tables call the system.", rich_help_panel=_SYSTEM)] = None,
     up: Annotated[str, typer.Option(help="The results' axis that points up.", rich_help_panel=_SYSTEM)] = "y",
     front: Annotated[
         str | None,
@@ -139,6 +140,7 @@ def evaluate(
         up,
         front,
         leave_out_failures,
+        name,
     )
     files.check_folder(out)
     evaluation = run.evaluate(settings, out, workers=workers, engine=engine, device=device)

@@ -100,6 +100,7 @@ class EvaluationSettings:
         results: folder of another system's meshes, or None.
         results_up: the results' axis that points up.
         results_front: the results' axis that the front looks along; None takes the one after up.
+        name: of the system in tables; None takes the model's, or the results' folder's.
         leave_out_failures: means over results that are there, instead of counting failures against the system.
 
     Example:
@@ -114,10 +115,13 @@ class EvaluationSettings:
     results_up: str = "y"
     results_front: str | None = None
     leave_out_failures: bool = False
+    name: str | None = None
 
     @property
     def system(self) -> str:
         """What is evaluated, for tables."""
+        if self.name is not None:
+            return self.name
         return Path(self.results).name if self.results is not None else str(self.model)
 
     def check(self) -> None:

@@ -264,11 +264,10 @@ def test_records_that_are_none(tmp_path):
 def test_the_command(data, results, tmp_path):
     """One line scores a folder of another system's meshes; two evaluations are compared."""
     common = ["--data", str(data), "--views", "held-out4", "--size-px", "32", "--points", "1000"]
-    theirs = CliRunner().invoke(
-        app, ["evaluate", *common, "--results", str(results), "--up", "z", "-o", str(tmp_path / "theirs_out")]
-    )
+    of_theirs = ["--results", str(results), "--up", "z", "--name", "Theirs", "-o", str(tmp_path / "theirs_out")]
+    theirs = CliRunner().invoke(app, ["evaluate", *common, *of_theirs])
     assert theirs.exit_code == 0, theirs.output
-    assert "| theirs | - |" in theirs.output
+    assert "| Theirs | - |" in theirs.output
     ball = CliRunner().invoke(
         app, ["evaluate", *common, "-m", "silhouette-ball", "-o", str(tmp_path / "ball"), "--beside", "census"]
     )
@@ -278,7 +277,7 @@ def test_the_command(data, results, tmp_path):
     assert read_evaluation(tmp_path / "ball").settings.model == "silhouette-ball"
     both = CliRunner().invoke(app, ["evaluate", "--compare", str(tmp_path / "theirs_out"), str(tmp_path / "ball")])
     assert both.exit_code == 0, both.output
-    assert "silhouette-ball compared with theirs" in both.output
+    assert "silhouette-ball compared with Theirs" in both.output
     published = CliRunner().invoke(app, ["evaluate", "--published"])
     assert "| TripoSR | 0.111 | 0.651 |" in published.output
     for arguments, message in ((["--data", str(data)], "--out"), (["--compare", str(data), str(data)], "report.json")):
