@@ -25,8 +25,9 @@ from instantmesh.data.assets import load_asset
 from instantmesh.data.engines import Engine
 from instantmesh.data.rigs import diffusion_cameras, random_cameras
 from instantmesh.data.worker_pool import WorkerDied, run_in_processes
-from instantmesh.errors import InputError, InstantMeshError, MissingBackendError, OutputError
+from instantmesh.errors import InstantMeshError, MissingBackendError, OutputError
 from instantmesh.files.atomic import write_bytes
+from instantmesh.files.settings_file import claim_folder
 from instantmesh.structures import Cameras
 
 
@@ -87,7 +88,7 @@ def render_assets(
         MissingBackendError: the engine isn't installed.
     """
     settings.engine.require()
-    _claim(out, settings)
+    claim_folder(out, settings.record())
     todo = [asset for asset in assets if not (out / asset.name).is_dir()]
     work = partial(render_object, out=out, settings=settings)
     failures = []
@@ -152,18 +153,3 @@ def _spread(
         outcomes = run_in_processes(work, assets, workers)
     for asset, outcome in outcomes:
         yield asset, outcome.reason if isinstance(outcome, WorkerDied) else outcome
-
-
-def _claim(out: Path, settings: RenderSettings) -> None:
-    """Write settings.json, or compare with the one that is there."""
-    path, wanted = out / "settings.json", settings.record()
-    if not path.exists():
-        write_bytes(path, (json.dumps(wanted, indent=1) + "\n").encode())
-        return
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read ({error})") from error
-    different = [f"{key} {found.get(key)} and not {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
-    if different:
-        raise InputError(f"{out} was begun with {', '.join(different)}; render into another folder")

@@ -7,7 +7,6 @@ OUT/sheets/          <key>.jpg: input, then four sides of truth and result
 OUT/report.*         made of these by `reporting`
 """
 
-import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -36,8 +34,8 @@ from instantmesh.evaluation.scoring import Truth, noise_floor, score, score_noth
 from instantmesh.evaluation.settings import EvaluationSettings
 from instantmesh.evaluation.systems import EvaluatedSystem, ResultFiles, load_system
 from instantmesh.evaluation.view_sets import OMNI_16, omni_views, view_set
-from instantmesh.files.atomic import write_bytes
 from instantmesh.files.image_files import write_image
+from instantmesh.files.settings_file import SETTINGS, claim_folder
 from instantmesh.geometry.bounds import bounding_cube
 from instantmesh.render.preview import preview_sheet
 from instantmesh.structures import Cameras, Mesh
@@ -118,7 +116,8 @@ def evaluate(
     found = settings.selection.find()
     if settings.results is not None:
         ResultFiles(Path(settings.results), settings.results_up, settings.results_front)
-    _claim(out, settings)
+    _refuse_other_files(out)
+    claim_folder(out, settings.record())
     file = RecordsFile(out / "records.jsonl")
     items = items_of(found, settings)
     again = [item.key for item in items if file.records.get(item.key, _SCORED).status != "scored"]
@@ -287,19 +286,6 @@ def _died(item: Item, outcome: WorkerDied) -> EvaluationRecord:
     )
 
 
-def _claim(out: Path, settings: EvaluationSettings) -> None:
-    """Write settings.json, or compare with the one that is there."""
-    path = out / "settings.json"
-    wanted: dict[str, Any] = json.loads(json.dumps(settings.record()))
-    if not path.exists():
-        if out.is_dir() and any(out.iterdir()):
-            raise OutputError(f"{out} holds other files than an evaluation's; name a new folder")
-        write_bytes(path, (json.dumps(wanted, indent=1) + "\n").encode())
-        return
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read ({error})") from error
-    if found != wanted:
-        different = [key for key in wanted if found.get(key) != wanted[key]]
-        raise InputError(f"{out} was begun with other settings ({', '.join(different)}); name a new folder")
+def _refuse_other_files(out: Path) -> None:
+    if out.is_dir() and any(out.iterdir()) and not (out / SETTINGS).exists():
+        raise OutputError(f"{out} holds other files than an evaluation's; name a new folder")
