@@ -109,7 +109,7 @@ def test_a_killed_run_goes_on(data, tmp_path, monkeypatch):
     assert len((out / "records.jsonl").read_text().splitlines()) == 3
     whole = evaluate(settings, tmp_path / "whole")
     for a, b in zip(found.records, whole.records, strict=True):
-        assert a.numbers == b.numbers
+        assert a.numbers == pytest.approx(b.numbers, rel=1e-3)
     with pytest.raises(InputError, match="other settings"):
         evaluate(replace(settings, protocol=replace(PROTOCOL, seed=1)), out)
     assert evaluate(settings, out) == found
@@ -131,11 +131,17 @@ def test_damaged_objects_are_named_and_failures_tried_again(data, results, tmp_p
     assert {record.key: record.status for record in again.records}["box"] == "scored"
 
 
+def assert_same_numbers(found: list[EvaluationRecord], expected: list[EvaluationRecord]) -> None:
+    """Other processes may have other numbers of threads, so that sums are added in another order."""
+    for record, other in zip(found, expected, strict=True):
+        assert record.key == other.key and record.numbers == pytest.approx(other.numbers, rel=1e-3)
+
+
 @pytest.mark.slow
 def test_workers_find_the_same_numbers(data, tmp_path):
     settings = settings_of(data, model="visual-hull", inputs=GivenInputs("six-views"))
     alone, spread = evaluate(settings, tmp_path / "a"), evaluate(settings, tmp_path / "b", workers=2)
-    assert [record.numbers for record in spread.records] == [record.numbers for record in alone.records]
+    assert_same_numbers(spread.records, alone.records)
 
 
 @pytest.mark.slow
@@ -162,7 +168,7 @@ def test_a_cluster_finds_the_same_numbers_though_a_worker_dies(data, tmp_path, m
     finally:
         ray.shutdown()
         cluster.shutdown()
-    assert [record.numbers for record in spread.records] == [record.numbers for record in alone.records]
+    assert_same_numbers(spread.records, alone.records)
 
 
 def test_items_of_several_photos_and_seeds(data):
