@@ -5,6 +5,7 @@ distance is stage 1's density, negated and moved, so that the surface is there b
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ _OPENLRM_MARK = "pos_embed"
 _RADIANCE_MARK = "synthesizer.decoder.net.0.weight"
 _NEW_IN_ENCODER = ("camera_embedding.", "ray_embedding.")
 _MODULATION = ".modulation."
+_OF_BLOCKS = re.compile(r"\.encoder\.layer\.|^transformer\.layers\.")
+_LAST_IN_BRANCH = re.compile(r"\.output\.dense\.|\.out_proj\.|\.mlp\.3\.")  # of what a block adds to its input
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ def start_from(model: InstantMesh, start: str) -> None:
         radiance.load_official(tensors)
         take_radiance_field(model, radiance)
     else:
-        tensors = grown(model, tensors)
+        theirs, tensors = tensors, grown(model, tensors)
+        if len(tensors) > len(theirs):
+            new = tuple(name for name in tensors if name not in theirs)
+            _log.info("%s has fewer blocks; %d tensors start anew: %s", start, len(new), _blocks(new))
         _check(model, tensors, start)
         model.load_state_dict(from_official(tensors, model.state_dict(), model.names))
 
@@ -141,10 +147,10 @@ def take_dino(model: InstantMesh, official: Mapping[str, Tensor]) -> Transfer:
 
 @torch.no_grad()
 def grown(model: InstantMesh, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A smaller model's tensors, made to fit a model for larger images, or with more encoder blocks.
+    """A smaller model's tensors, made to fit a model for larger images, or with more blocks.
 
-    Position embeddings of patches are interpolated. The additional blocks come last, and begin by passing on what
-    they get: what they would add is multiplied by zero.
+    Position embeddings of patches are interpolated. The additional blocks of the encoder and of the triplane
+    transformer come last, and begin by passing on what they get: what they would add is multiplied by zero.
 
     Args:
         model: with random weights; only its shapes and those of the additional blocks count.
@@ -153,8 +159,8 @@ def grown(model: InstantMesh, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
     result = dict(tensors)
     for name, ours in model.official_state().items():
         theirs = result.get(name)
-        if theirs is None and ".encoder.layer." in name:
-            result[name] = torch.zeros_like(ours) if ".output.dense." in name else ours.clone()
+        if theirs is None and _OF_BLOCKS.search(name):
+            result[name] = torch.zeros_like(ours) if _LAST_IN_BRANCH.search(name) else ours.clone()
         elif theirs is not None and theirs.shape != ours.shape and name.endswith("position_embeddings"):
             result[name] = _interpolated_positions(theirs, ours.shape[1])
     return result
@@ -211,6 +217,12 @@ def _check(model: InstantMesh, tensors: Mapping[str, Tensor], start: str) -> Non
         hub.check_state_dict(tensors, {name: tuple(x.shape) for name, x in model.official_state().items()})
     except CheckpointError as error:
         raise CheckpointError(f"can't start from {start}: {error}") from error
+
+
+def _blocks(names: tuple[str, ...]) -> str:
+    """The blocks of tensors, in order."""
+    found = (re.search(r"\w+\.layers?\.\d+", name) for name in names)
+    return ", ".join(dict.fromkeys(match[0] for match in found if match))
 
 
 def _parts(names: tuple[str, ...]) -> str:

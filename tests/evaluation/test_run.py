@@ -134,7 +134,8 @@ def test_damaged_objects_are_named_and_failures_tried_again(data, results, tmp_p
 def assert_same_numbers(found: list[EvaluationRecord], expected: list[EvaluationRecord]) -> None:
     """Other processes may have other numbers of threads, so that sums are added in another order."""
     for record, other in zip(found, expected, strict=True):
-        assert record.key == other.key and record.numbers == pytest.approx(other.numbers, rel=1e-3)
+        assert record.key == other.key
+        assert record.numbers == pytest.approx(other.numbers, rel=1e-3)
 
 
 @pytest.mark.slow

@@ -102,14 +102,19 @@ def test_true_images_follow_into_a_photos_frame(small_data, small_model):
 
 
 def test_a_grown_model_starts_as_the_small_one(small_model):
-    """One more encoder block adds nothing at first; the same images give the same planes."""
+    """One more block in the encoder and two in the transformer add nothing at first: the same planes, which learn."""
     torch.manual_seed(0)
     small = InstantMesh(small_model)
     encoder = small_model.encoder.model_copy(update={"layers": 2})
-    large = InstantMesh(small_model.model_copy(update={"encoder": encoder}))
+    triplane = small_model.triplane.model_copy(update={"layers": small_model.triplane.layers + 2})
+    large = InstantMesh(small_model.model_copy(update={"encoder": encoder, "triplane": triplane}))
     large.load_official(grown(large, small.official_state()))
     images, cameras = torch.rand(1, 6, 3, 32, 32), camera_vector(six_view_cameras())[None]
-    torch.testing.assert_close(large(images, cameras), small(images, cameras))
+    planes = large(images, cameras)
+    torch.testing.assert_close(planes, small(images, cameras))
+    planes.square().sum().backward()
+    for block in (large.encoder.blocks[-1], large.transformer.blocks[-1]):
+        assert float(block.mlp[2].weight.grad.abs().max()) > 0
     finer = small_model.encoder.model_copy(update={"trained_grid": 6})
     wider = InstantMesh(small_model.model_copy(update={"image_size_px": 48, "encoder": finer}))
     wider.load_official(grown(wider, small.official_state()))
