@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.quality.quality import procedural_mesh
+from benchmarks.quality.procedural_meshes import procedural_mesh
 from instantmesh import Mesh, Pipeline
 from instantmesh.cameras import six_view_cameras
 from instantmesh.data.procedural.thin_parts import THIN_PARTS_SEED

@@ -23,9 +23,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.quality.procedural_meshes import held_out_objects, procedural_mesh
 from instantmesh.cameras import six_view_cameras
-from instantmesh.data.procedural.thin_parts import object_of_seed
-from instantmesh.data.procedural.unions import HELD_OUT_SEED
 from instantmesh.errors import EmptySurfaceError, InputError, InstantMeshError
 from instantmesh.evaluation.baselines import silhouette_ball, visual_hull
 from instantmesh.evaluation.protocol import evaluate_reconstruction, match_box, query_camera, true_views
@@ -34,12 +33,9 @@ from instantmesh.evaluation.true_meshes import TRUE_MESH_ENDINGS, load_mesh_in_w
 from instantmesh.files.image_files import to_pil, write_image
 from instantmesh.render.preview import preview_sheet
 from instantmesh.structures import Mesh, Views
-from instantmesh.surface.marching_cubes import marching_cubes
 
 PHOTO_SIZE_PX = 320
 SHEET_SIZE_PX = 192
-_TRUE_GRID = 128
-_TRUE_BOUND = 1.02  # the objects fill the unit sphere
 
 
 class Result(Protocol):
@@ -55,27 +51,10 @@ class Chain(Protocol):
     def reconstruct(self, views: Views) -> Mesh: ...
 
 
-def procedural_mesh(seed: int) -> Mesh:
-    """The outer surface of a procedural object, with colours: the level 0 of its signed distances on a 128^3 grid.
-
-    Walls thinner than a cell (0.016) are lost.
-    """
-    obj = object_of_seed(seed)
-    axis = torch.linspace(-_TRUE_BOUND, _TRUE_BOUND, _TRUE_GRID)
-    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
-    inside = 1 - points.norm(dim=-1)  # right about the side beyond the unit sphere, which holds the object
-    near = inside > -0.01
-    distances = [torch.from_numpy(obj.distance(chunk.numpy())) for chunk in points[near].split(1 << 16)]
-    inside[near] = -torch.cat(distances).float()
-    vertices, faces = marching_cubes(inside.view((_TRUE_GRID,) * 3), 0.0, (-_TRUE_BOUND, _TRUE_BOUND))
-    colors = torch.from_numpy(obj.nearest(vertices.numpy())[2]).float()
-    return Mesh(vertices, faces, colors.clamp(0, 1))
-
-
 def objects(count: int, folder: Path | None) -> Iterator[tuple[str, str, Mesh]]:
     """(group, name, true mesh) of `count` held-out procedural objects and of every mesh file in `folder`."""
-    for index in range(count):
-        yield "procedural", f"procedural-{index:03d}", procedural_mesh(HELD_OUT_SEED + index)
+    for name, seed in held_out_objects(count).items():
+        yield "procedural", name, procedural_mesh(seed)
     for path in mesh_files(folder) if folder else []:
         yield "meshes", path.stem, load_mesh_in_world(path)
 

@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.quality.quality import PHOTO_SIZE_PX, cut_out, procedural_mesh
+from benchmarks.quality.procedural_meshes import procedural_mesh
+from benchmarks.quality.quality import PHOTO_SIZE_PX, cut_out
 from benchmarks.results_file import write_results
 from instantmesh.cameras import six_view_cameras
 from instantmesh.data.procedural.unions import HELD_OUT_SEED

@@ -11,11 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.quality import procedural_meshes
 from benchmarks.quality import quality as quality_benchmark
 from instantmesh.cameras import six_view_cameras
 from instantmesh.errors import EmptySurfaceError, InputError
 from instantmesh.evaluation.baselines import visual_hull
 from instantmesh.evaluation.protocol import true_views
+from instantmesh.evaluation.true_meshes import read_in_world
 from instantmesh.structures import Mesh, Views
 
 from .shapes import cuboid, sphere
@@ -23,10 +25,11 @@ from .shapes import cuboid, sphere
 
 @pytest.fixture(scope="module")
 def quality() -> Iterator[ModuleType]:
-    small = {"_TRUE_GRID": 32, "SHEET_SIZE_PX": 48, "visual_hull": functools.partial(visual_hull, resolution=48)}
+    small = {"SHEET_SIZE_PX": 48, "visual_hull": functools.partial(visual_hull, resolution=48)}
     with pytest.MonkeyPatch.context() as patch:  # the same, faster
         for name, value in small.items():
             patch.setattr(quality_benchmark, name, value)
+        patch.setattr(procedural_meshes, "_GRID", 32)
         yield quality_benchmark
 
 
@@ -97,11 +100,21 @@ def test_no_surface_is_counted(quality: ModuleType):
 
 
 def test_procedural_objects_have_surface_and_colours(quality: ModuleType):
-    mesh = quality.procedural_mesh(quality.HELD_OUT_SEED)
-    again = quality.procedural_mesh(quality.HELD_OUT_SEED)
+    seed = procedural_meshes.held_out_objects(1)["procedural-000"]
+    mesh, again = (procedural_meshes.procedural_mesh(seed) for _ in range(2))
     assert torch.equal(mesh.vertices, again.vertices)
     assert mesh.vertex_colors is not None
     assert 0.7 < float(mesh.vertices.norm(dim=-1).max()) < 1.03
+
+
+def test_procedural_objects_come_back_from_their_files(quality, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["", "--out", str(tmp_path), "--objects", "2"])
+    procedural_meshes.main()
+    files = sorted(tmp_path.glob("*.glb"))
+    assert [file.stem for file in files] == ["procedural-000", "procedural-001"]
+    true = procedural_meshes.procedural_mesh(procedural_meshes.held_out_objects(2)["procedural-001"])
+    read = read_in_world(files[1])
+    torch.testing.assert_close(read.vertices[read.faces], true.vertices[true.faces], atol=1e-6, rtol=0)
 
 
 def test_the_whole_run(

@@ -60,6 +60,10 @@ class _Lpips:
 
 class _Clip:
     def __init__(self) -> None:
+        from huggingface_hub import try_to_load_from_cache
+
+        if not isinstance(try_to_load_from_cache(_CLIP, "config.json"), str):  # before Transformers' slow import
+            raise MissingFileError(f"{_CLIP} isn't in the cache of downloaded models")
         from transformers import CLIPVisionModelWithProjection
 
         network = CLIPVisionModelWithProjection.from_pretrained(_CLIP, local_files_only=True)

@@ -67,9 +67,9 @@ def seen_from_outside(points: SurfacePoints, vertices: Array, faces: NDArray[np.
     seen, waiting = np.zeros(len(points), bool), np.arange(len(points))
     for attempt in range(_DIRECTIONS):
         towards = directions[order[waiting, attempt]]
-        hit = scene.first_hits(points.points[waiting] + _LIFT * towards, towards).face
-        seen[waiting[hit < 0]] = True
-        waiting = waiting[hit >= 0]
+        blocked = scene.blocked(points.points[waiting] + _LIFT * towards, towards)
+        seen[waiting[~blocked]] = True
+        waiting = waiting[blocked]
         if not len(waiting):
             break
     return seen
