@@ -1,6 +1,7 @@
 """The command line's commands.
 
-`instantmesh generate | reconstruct | finish | inspect | show | turntable | compare | models | train | evaluate | data`.
+`instantmesh generate | cutout | reconstruct | finish | inspect | show | turntable | compare | models | train |
+evaluate | data`.
 """
 
 import logging
@@ -130,6 +131,30 @@ def generate(
         wanted = [photo for photo, write in zip(wanted, writes, strict=True) if write.result()]
     if len(wanted) < len(images):
         raise InputError(f"{len(images) - len(wanted)} of {len(images)} photos failed")
+
+
+@app.command()
+def cutout(
+    photo: Annotated[Path, typer.Argument(help="An image.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The image to write, with an alpha channel: .png or .webp.")],
+    background: BackgroundOption = Background.auto,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cut a photo's object out, to see it and to correct it: `generate` takes the result as it is."""
+    from instantmesh.files.image_files import write_image
+    from instantmesh.images.cutout import find_object
+    from instantmesh.images.photo import PREPARED_SIDE_PX
+    from instantmesh.images.reading import open_image
+
+    if out.suffix.lower() not in (".png", ".webp"):
+        raise InputError(f"{out.name}: JPEG files and others have no alpha channel; name a .png or .webp file")
+    files.refuse_existing([out], overwrite)
+    files.check_folder(out.parent)
+    found = find_object(open_image(photo, PREPARED_SIDE_PX), background.value)
+    write_image(out, found.rgba, overwrite=overwrite)
+    say(f"{photo} -> {out}, cut out by {found.method!r}")
+    for doubt in found.doubts:
+        say(f"doubtful: {doubt}")
 
 
 @app.command()

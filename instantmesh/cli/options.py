@@ -40,6 +40,7 @@ class Background(str, Enum):
     alpha = "alpha"
     key = "key"
     matting = "matting"
+    segment = "segment"
     keep = "keep"
 
 

@@ -137,6 +137,22 @@ def test_a_textured_mesh_goes_through_the_commands(photos, tmp_path, monkeypatch
     assert (code, "pass --overwrite" in text) == (2, True)  # before the file is looked for
 
 
+def test_cutout_writes_the_object_alone(photos, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "cut.png"
+    arguments = ("cutout", photos / "photo6.png", "-o", out)
+    code, text = run(monkeypatch, capsys, *arguments)
+    assert code == 0
+    assert "cut out by 'alpha'" in text
+    with Image.open(out) as cut, Image.open(photos / "photo6.png") as photo:
+        assert np.array_equal(np.asarray(cut)[..., 3] > 0, np.asarray(photo)[..., 3] > 0)
+    code, text = run(monkeypatch, capsys, *arguments)
+    assert code == 2
+    assert "--overwrite" in text
+    code, text = run(monkeypatch, capsys, *arguments[:-1], tmp_path / "cut.jpg")
+    assert code == 2
+    assert "no alpha channel" in text
+
+
 def test_compare_writes_one_image_and_refuses_to_overwrite_it(photos, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out" / "compared.png"
     arguments = ("compare", photos / "photo6.png", "--models", "nobody, nothing", "-o", out, "--local-files-only")

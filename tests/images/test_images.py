@@ -16,7 +16,9 @@ from instantmesh import backends
 from instantmesh.errors import ImageError, InputError, MissingBackendError, MissingFileError
 from instantmesh.files.image_files import to_pil
 from instantmesh.images import composite, crop_to_foreground, cut_out, open_image, prepare, resize
+from instantmesh.images.cutout import find_object
 from instantmesh.images.keying import key_out
+from instantmesh.images.matting import matting_is_ready
 
 RED, WHITE, GREY, GREEN = (200, 30, 40), (255, 255, 255), (128, 128, 128), (20, 200, 60)
 
@@ -249,7 +251,7 @@ class TestCuttingOut:
         ramp = torch.linspace(0.3, 0.9, 64)[None, :, None].expand(3, 64, 64).clone()
         ramp[:, 20:40, 20:40] = 0
         assert key_out(ramp) is None
-        with pytest.raises(ImageError, match="background='matting'"):
+        with pytest.raises(ImageError, match="background='segment'"):
             cut_out(ramp, "key")
 
     def test_keep(self):
@@ -265,32 +267,37 @@ class TestCuttingOut:
 class TestMatting:
     photo = torch.rand(3, 32, 40, generator=torch.Generator().manual_seed(0))
 
-    def test_is_used_where_the_border_has_no_colour(self, monkeypatch):
+    def test_is_used_where_its_network_is_on_disk(self, monkeypatch, tmp_path):
         def remove(image: Image.Image) -> Image.Image:
             image.putalpha(Image.linear_gradient("L").resize(image.size))
             return image
 
         monkeypatch.setattr(backends, "load", lambda name: SimpleNamespace(remove=remove))
-        rgba = cut_out(self.photo)
-        assert rgba.shape == (4, 32, 40)
-        torch.testing.assert_close(rgba[:3], self.photo, atol=0.5 / 255 + 1e-6, rtol=0)
-        assert rgba[3, 0].max() < 0.1 < 0.9 < rgba[3, -1].min()
+        monkeypatch.setattr(backends, "available", lambda name: True)
+        monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+        assert not matting_is_ready()
+        (tmp_path / "u2net.onnx").touch()
+        found = find_object(self.photo)
+        assert found.method == "matting"
+        assert found.rgba.shape == (4, 32, 40)
+        torch.testing.assert_close(found.rgba[:3], self.photo, atol=0.5 / 255 + 1e-6, rtol=0)
+        assert found.rgba[3, 0].max() < 0.1 < 0.9 < found.rgba[3, -1].min()
 
     def test_missing_package(self, monkeypatch):
         def load(name: str):
             raise MissingBackendError(f"{name}: pip install 'instantmesh[matting]'")
 
         monkeypatch.setattr(backends, "load", load)
-        with pytest.raises(MissingBackendError, match=r"instantmesh\[matting\].*background='keep'"):
-            cut_out(self.photo)
+        with pytest.raises(MissingBackendError, match=r"instantmesh\[matting\].*background='segment'"):
+            cut_out(self.photo, "matting")
 
     def test_missing_network_file(self, monkeypatch):
         def remove(image: Image.Image):
             raise ConnectionError("no route")
 
         monkeypatch.setattr(backends, "load", lambda name: SimpleNamespace(remove=remove))
-        with pytest.raises(MissingFileError, match=r"no route.*u2net\.onnx.*background='keep'") as caught:
-            cut_out(self.photo)
+        with pytest.raises(MissingFileError, match=r"no route.*u2net\.onnx.*background='segment'") as caught:
+            cut_out(self.photo, "matting")
         assert isinstance(caught.value.__cause__, ConnectionError)
 
 
