@@ -1,4 +1,4 @@
-"""How well objects are cut out of photos with a background, against masks made by hand.
+"""How well objects are cut out of photos with a background, against reference masks.
 
     python -m benchmarks.quality.cutout --images FOLDER --masks FOLDER --out benchmarks/results/cutout.json
 
@@ -51,12 +51,9 @@ def main() -> None:
             photos = sorted(arguments.images.glob(f"{mask.stem}.*"))
             if not photos:
                 raise MissingFileError(f"{arguments.images} has no photo of the mask {mask.name}")
-            rows.append(measure(photos[0], mask, arguments.background))
-            print(
-                "{photo:24} {method:8} IoU {iou:.3f}  alpha off by {alpha_error:.4f}  {seconds:.1f} s".format(
-                    **rows[-1]
-                )
-            )
+            row = measure(photos[0], mask, arguments.background)
+            rows.append(row)
+            print(f"{photos[0].name:24} {row['method']:8} IoU {row['iou']:.3f}  {row['seconds']:.1f} s")
         if not rows:
             raise MissingFileError(f"{arguments.masks} has no masks")
     except InstantMeshError as error:

@@ -140,7 +140,7 @@ def cutout(
     background: BackgroundOption = Background.auto,
     overwrite: Overwrite = False,
 ) -> None:
-    """Cut a photo's object out, to see it and to correct it: `generate` takes the result as it is."""
+    """Cut a photo's object out, to see it and to correct it before `generate`."""
     from instantmesh.files.image_files import write_image
     from instantmesh.images.cutout import find_object
     from instantmesh.images.photo import PREPARED_SIDE_PX
@@ -365,7 +365,8 @@ def models(cache_dir: CacheDir = None) -> None:
 def main() -> None:
     """Entry point: errors of the package end with one line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("instantmesh.finishing").setLevel(logging.INFO)  # what each step did to a mesh
+    for step in ("images.cutout", "finishing"):  # how the object was cut out, and what each step did to its mesh
+        logging.getLogger(f"instantmesh.{step}").setLevel(logging.INFO)
     try:
         app()
     except InstantMeshError as error:

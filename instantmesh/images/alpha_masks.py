@@ -7,6 +7,8 @@ and stray pixels around it.
 import numpy as np
 from numpy.typing import NDArray
 
+from instantmesh.images.loose_parts import large_parts
+
 OPAQUE = 0.9  # alpha from which a mask that is nowhere lower hides nothing
 SPECK_SHARE = 0.002  # of the largest part's opacity: smaller loose parts are stray pixels or artefacts
 VISIBLE = 0.1  # alpha from which pixels join into parts
@@ -42,13 +44,10 @@ def without_specks(alpha: Alpha) -> Alpha:
     """The mask without loose parts that are tiny beside the largest one, and without the faintest pixels."""
     import cv2
 
-    count, labels = cv2.connectedComponents((alpha > VISIBLE).astype(np.uint8), connectivity=8)
-    mass = np.bincount(labels.ravel(), alpha.ravel(), minlength=count)
-    mass[0] = 0
-    large = mass >= SPECK_SHARE * mass.max()
-    large[0] = False
-    near = cv2.dilate(large[labels].astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)  # with their soft edges
-    return np.where(near & (large[labels] | (labels == 0)), alpha, 0.0).astype(np.float32)
+    visible = alpha > VISIBLE
+    large = large_parts(visible, SPECK_SHARE, alpha)
+    near = cv2.dilate(large.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0  # with their soft edges
+    return np.where(large | (near & ~visible), alpha, 0.0).astype(np.float32)
 
 
 def filled_where_transparent(rgb: NDArray[np.floating], alpha: Alpha) -> NDArray[np.floating]:

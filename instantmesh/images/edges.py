@@ -20,7 +20,16 @@ Mask = NDArray[np.bool_]
 
 
 def follow_edges(picture: Array, small: Array, mask: Mask) -> NDArray[np.float32]:
-    """Alpha (h, w) for `picture` (h, w, 3) from the mask of the smaller version `small` of it."""
+    """Alpha for a picture whose object was found in a smaller version of it.
+
+    Args:
+        picture: (h, w, 3) in [0, 1].
+        small: (h', w', 3) the smaller version, or the same.
+        mask: (h', w') the object there.
+
+    Returns:
+        (h, w) in [0, 1], fractional within 3 pixels of the small mask's outline.
+    """
     import cv2
 
     guide = np.ascontiguousarray(small, dtype=np.float32)
@@ -51,9 +60,16 @@ def _windows(guide: NDArray[np.float32], mask: NDArray[np.float32]) -> tuple[Arr
 
 
 def foreground_colors(picture: Array, alpha: Array) -> NDArray[np.float32]:
-    """The object's own colours (h, w, 3): where alpha is fractional the background's share is taken out.
+    """The object's own colours: where alpha is fractional the background's share is taken out.
 
     What lies around is averaged in two rounds, in a wide and in a narrow window, object and background apart.
+
+    Args:
+        picture: (h, w, 3) in [0, 1].
+        alpha: (h, w) in [0, 1].
+
+    Returns:
+        (h, w, 3) in [0, 1]; the picture's own where alpha is above 0.99.
     """
     import cv2
 

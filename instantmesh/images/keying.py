@@ -11,6 +11,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from instantmesh.images.loose_parts import large_parts
+
 UNIFORM_SHARE = 0.8  # of the border that must be of one colour: objects may be cut by the image's edge
 BORDER_TOLERANCE = 0.02  # d within which a border is of one colour, grain averaged out; gradients exceed it
 NOISE_FLOOR = 0.055  # d below which a pixel is background even where the border is clean (JPEG, soft shadows)
@@ -41,7 +43,7 @@ def key_out(rgb: Float[Tensor, "3 h w"]) -> Float[Tensor, "4 h w"] | None:
     background = _flood(distance < np.maximum(threshold, ringing))
     if colour.max() > 0.1 and colour.min() < 0.9:
         background |= _seen_through(distance, threshold, 1.5 * float(noise.mean()) + 0.005)
-    alpha = _soft_alpha(distance, _without_specks(~background))
+    alpha = _soft_alpha(distance, large_parts(~background, SPECK_SHARE))
     clean = colour + (image - colour) / np.maximum(alpha, 1e-3)[..., None]
     clean = np.where(alpha[..., None] < 1, clean.clip(0, 1), image)
     rgba = np.concatenate([clean, alpha[..., None]], axis=-1).astype(np.float32)
@@ -60,12 +62,12 @@ def _border(image: NDArray[np.floating]) -> NDArray[np.floating]:
     return image[border]
 
 
-def _label(mask: NDArray[np.bool_], structure: NDArray | None = None) -> tuple[NDArray[np.int32], int]:
-    """Connected parts numbered from 1, and how many; pixels touch at their sides unless `structure` says more."""
+def _label(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Connected parts numbered from 1, and how many; pixels touch at their sides."""
     from scipy import ndimage
 
     labels = np.zeros(mask.shape, dtype=np.int32)
-    ndimage.label(mask, structure=structure, output=labels)
+    ndimage.label(mask, output=labels)
     return labels, int(labels.max())
 
 
@@ -87,16 +89,6 @@ def _seen_through(distance: NDArray[np.floating], threshold: float, mean_limit: 
     seen = (sizes > max(16, distance.size // 2000)) & (means < mean_limit)
     seen[0] = False
     return seen[labels]
-
-
-def _without_specks(foreground: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Drop loose parts that are tiny beside the largest one."""
-    labels, count = _label(foreground, structure=np.ones((3, 3)))
-    if count == 0:
-        return foreground
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return (sizes >= max(SPECK_SHARE * sizes.max(), 1))[labels]
 
 
 def _soft_alpha(distance: NDArray[np.floating], foreground: NDArray[np.bool_]) -> NDArray[np.floating]:

@@ -1,16 +1,18 @@
-"""The object of a photo with any background, by colours and edges alone: no network, no download.
+"""The object of a photo with any background, by edges and colours alone: no network, no download.
 
-Two steps. Where the object is, edges say: the cheapest path from the border to a pixel, on which gradients cost what
-they are worth and what is fainter than grain nothing, is long where an outline has to be crossed, whatever the colours,
-while slow gradients and soft shadows are crossed for free (compare Zhu et al., "Saliency Optimization from Robust
-Background Detection", CVPR 2014). Where exactly it ends, the colours on both sides say: GrabCut (Rother, Kolmogorov and
-Blake, SIGGRAPH 2004), as OpenCV has it.
+Edges say where the object is. The geodesic distance from the border is the cost of the cheapest path to a pixel, where
+gradients cost their size and those fainter than grain cost nothing. It is large where an outline has to be crossed,
+whatever the colours; slow gradients and soft shadows cost nothing (compare Zhu et al., "Saliency Optimization from
+Robust Background Detection", CVPR 2014). Colours on both sides say where exactly the object ends: GrabCut (Rother,
+Kolmogorov and Blake, SIGGRAPH 2004), as OpenCV has it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from instantmesh.images.loose_parts import large_parts
 
 DECISION_SIDE_PX = 448  # of the picture that is decided on, whatever the photo's size
 _GRAIN = 1.5  # gradients up to this many medians cost nothing
@@ -44,8 +46,16 @@ def segment(picture: Picture) -> Segmentation:
 
     Args:
         picture: (h, w, 3) sRGB in [0, 1], best not much larger than `DECISION_SIDE_PX` a side.
+
+    Returns:
+        The same for the same picture. The mask is empty where nothing is set apart from the border.
+
+    Example:
+        >>> found = segment(picture)
+        >>> found.mask.mean(), found.agreement
+        (0.31, 0.95)
     """
-    distance = np.sqrt(edges_to_border(picture))
+    distance = np.sqrt(geodesic_distance_to_border(picture))
     enclosed = distance > _THRESHOLD * _otsu(distance)
     thickness = max(2, int(_BORDER_SHARE * min(enclosed.shape)))
     inner = np.zeros_like(enclosed)
@@ -53,12 +63,19 @@ def segment(picture: Picture) -> Segmentation:
     enclosed &= inner
     if min(enclosed.sum(), (~enclosed).sum()) < _FEWEST_PIXELS:
         return Segmentation(np.zeros_like(enclosed), 0.0)
-    mask = _of_one_piece(_grabcut(picture, enclosed, inner))
+    mask = large_parts(_without_pinholes(_grabcut(picture, enclosed, inner)), _SPECK_SHARE)
     return Segmentation(mask, float((mask & enclosed).sum() / max((mask | enclosed).sum(), 1)))
 
 
-def edges_to_border(picture: Picture) -> NDArray[np.float32]:
-    """The cost (h, w) of the cheapest path from the border to each pixel of an sRGB picture, in units of CIE Lab."""
+def geodesic_distance_to_border(picture: Picture) -> NDArray[np.float32]:
+    """The cost of the cheapest path from the border to each pixel.
+
+    Args:
+        picture: (h, w, 3) sRGB in [0, 1].
+
+    Returns:
+        (h, w) at least 0, in units of CIE Lab.
+    """
     import cv2
     from skimage.graph import MCP_Geometric
 
@@ -89,15 +106,10 @@ def _grabcut(picture: Picture, enclosed: Mask, inner: Mask) -> Mask:
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 
-def _of_one_piece(mask: Mask) -> Mask:
-    """The mask without pinholes and without what is tiny beside its largest part."""
+def _without_pinholes(mask: Mask) -> Mask:
     import cv2
 
     _, labels = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4)
     small = np.bincount(labels.ravel()) < _PINHOLE_SHARE * mask.sum()
     small[0] = True  # the mask itself
-    filled = small[labels]
-    _, labels = cv2.connectedComponents(filled.astype(np.uint8), connectivity=8)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    return filled & (sizes >= _SPECK_SHARE * sizes.max())[labels]
+    return small[labels]

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 from instantmesh.errors import ImageError
 from instantmesh.images.cutout import cut_out, find_object
 from instantmesh.images.edges import follow_edges, foreground_colors
-from instantmesh.images.segmentation import edges_to_border, segment
+from instantmesh.images.segmentation import geodesic_distance_to_border, segment
 
 HEIGHT, WIDTH = 300, 360
 Y, X = np.mgrid[:HEIGHT, :WIDTH]
@@ -65,7 +65,7 @@ def test_any_photo_is_cut_out_without_a_network(photo):
 
 def test_shadows_and_slow_gradients_cost_less_than_outlines(photo):
     picture, _ = photo
-    distance = edges_to_border(picture)
+    distance = geodesic_distance_to_border(picture)
     assert distance.min() >= 0
     assert distance[245, 190 - 85] < 0.3 * distance[170, 180]  # in the shadow, inside the object
     assert distance[20, 20] < 0.1 * distance[170, 180]
@@ -75,7 +75,7 @@ def test_a_path_costs_the_edges_that_it_crosses():
     """One step of brightness all around: a Sobel filter spreads it over two pixels, whose gradients add up to it."""
     picture = np.full((41, 41, 3), 0.2, np.float32)
     picture[12:29, 12:29] = 0.8
-    distance = edges_to_border(picture)
+    distance = geodesic_distance_to_border(picture)
     lightness = [116 * ((((v + 0.055) / 1.055) ** 2.4) ** (1 / 3)) - 16 for v in (0.2, 0.8)]
     assert distance[20, 20] == pytest.approx(lightness[1] - lightness[0] + 0.02 * 20, rel=0.05)
     assert distance[5, 20] == pytest.approx(0.02 * 5, abs=0.03)
