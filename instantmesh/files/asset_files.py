@@ -7,7 +7,7 @@ maps, animation and skins (models stand in the pose that their nodes give).
 
 import functools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -21,6 +21,7 @@ from PIL import Image
 from instantmesh.errors import InputError, InstantMeshError, MissingFileError
 from instantmesh.files.colors import linear_to_srgb
 from instantmesh.files.frame import gltf_to_world
+from instantmesh.files.gltf_extensions import check_gltf
 from instantmesh.files.usd_assets import read_usd_scene
 
 Array = NDArray[np.floating]
@@ -56,8 +57,8 @@ class AssetPart:
 def read_asset(path: str | PathLike[str]) -> list[AssetPart]:
     """Read a model whose up axis is y and front is +z, as glTF has it; other formats are taken to be like that too.
 
-    An image `<stem>_texture.png` beside the file is the texture of its textured parts. Parts without any colour are
-    grey.
+    An image `<stem>_texture.png` beside the file is the texture of parts with texture coordinates that have none in the
+    file. Parts without any colour are grey.
 
     Raises:
         MissingFileError: no such file.
@@ -101,8 +102,10 @@ def soft_light(normals: Array) -> Array:
 def _read_parts(path: Path) -> list[AssetPart]:
     import trimesh  # here, so that importing the package stays fast
 
+    if path.suffix.lower() in (".glb", ".gltf"):
+        check_gltf(path)
     beside = path.with_name(f"{path.stem}_texture.png")
-    texture_beside = Image.open(beside) if beside.is_file() else None
+    texture_beside = functools.cache(lambda: _image_of(beside)) if beside.is_file() else None
     with _complaints() as complaints:
         scene = read_usd_scene(path) if path.suffix.lower() == ".usdz" else trimesh.load_scene(path)
     if complaints and texture_beside is None:
@@ -145,7 +148,7 @@ def _complaints() -> Iterator[list[str]]:
 def _read_part(
     mesh: Any,
     transform: Array,
-    texture_beside: Image.Image | None,
+    texture_beside: Callable[[], Image.Image] | None,
     is_linear: bool,
     pixels: dict[int, NDArray[np.uint8]],
 ) -> AssetPart:
@@ -154,7 +157,8 @@ def _read_part(
     uv, texture, colors = None, None, None
     if visual.kind == "texture":
         texture, colors = _material(visual)
-        texture = texture_beside or texture
+        if texture is None and texture_beside is not None:  # what the file says goes before a guess from names
+            texture = texture_beside()
         uv = visual.uv
     elif visual.kind in ("vertex", "face"):
         colors = _unit_range(visual.vertex_colors)
@@ -173,6 +177,11 @@ def _read_part(
         colors,
         None if normals is None else gltf_to_world(_unit(normals @ np.linalg.pinv(linear))),
     )
+
+
+def _image_of(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
 
 
 def _pixels(texture: Image.Image, known: dict[int, NDArray[np.uint8]]) -> NDArray[np.uint8]:

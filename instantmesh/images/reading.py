@@ -65,6 +65,8 @@ def _existing(source: str | PathLike[str]) -> Path:
             raise ImageError(f"{path} is a folder, not an image")
         if not path.is_file():
             raise ImageError(f"there is no file {path}" if not path.exists() else f"{path} is no ordinary file")
+    except ImageError:
+        raise
     except (OSError, ValueError) as error:  # a name too long, or with a null character
         raise ImageError(f"there is no file {str(path)[:100]!r}: {error}") from error
     return path
