@@ -5,25 +5,27 @@ and 8 linear bits lose dark tones. 16 normalised bits keep every sRGB step. Text
 are. Normals are written because viewers draw meshes without them flat, each triangle for itself.
 """
 
-import io
 import json
 import struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from instantmesh.files.colors import srgb_to_linear
 from instantmesh.files.mesh_arrays import MeshArrays
+from instantmesh.files.texture_images import TextureFormat, texture_bytes
 
 _UINT16, _UINT32, _FLOAT = 5123, 5125, 5126
 _VERTEX_DATA, _INDICES = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP = 9729, 9987, 33071
 
 
-def glb_bytes(mesh: MeshArrays) -> bytes:
-    """The file's content; `mesh` is in glTF's frame already."""
+def glb_bytes(mesh: MeshArrays, texture_format: TextureFormat = "png") -> bytes:
+    """The file's content; `mesh` is in glTF's frame already.
+
+    PNG and JPEG are glTF's own; WebP needs the ratified extension EXT_texture_webp, which the file declares.
+    """
     file = _Builder()
     faces, source = mesh.faces, np.arange(len(mesh.vertices))
     material: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
@@ -32,10 +34,15 @@ def glb_bytes(mesh: MeshArrays) -> bytes:
     if mesh.texture is not None:
         source, faces, uv = mesh.split_at_seams()
         attributes["TEXCOORD_0"] = file.vertex_data(uv)
-        textured = {
-            "textures": [{"source": 0, "sampler": 0}],
+        source_of_texture = {"source": 0}
+        if texture_format == "webp":
+            source_of_texture = {"extensions": {"EXT_texture_webp": source_of_texture}}
+            textured = {name: ["EXT_texture_webp"] for name in ("extensionsUsed", "extensionsRequired")}
+        image = file.view(texture_bytes(mesh.texture.image, texture_format))
+        textured |= {
+            "textures": [{**source_of_texture, "sampler": 0}],
             "samplers": [{"magFilter": _LINEAR, "minFilter": _LINEAR_MIPMAP_LINEAR, "wrapS": _CLAMP, "wrapT": _CLAMP}],
-            "images": [{"bufferView": file.view(png_bytes(mesh.texture.image)), "mimeType": "image/png"}],
+            "images": [{"bufferView": image, "mimeType": f"image/{texture_format}"}],
         }
         material["baseColorTexture"] = {"index": 0}
     elif mesh.colors is not None:
@@ -55,13 +62,6 @@ def glb_bytes(mesh: MeshArrays) -> bytes:
             **textured,
         }
     )
-
-
-def png_bytes(image: NDArray[np.uint8]) -> bytes:
-    """An image (h, w, 3) as PNG."""
-    data = io.BytesIO()
-    Image.fromarray(image).save(data, "PNG")
-    return data.getvalue()
 
 
 def _linear_16_bit(colors: NDArray[np.floating]) -> NDArray[np.uint16]:

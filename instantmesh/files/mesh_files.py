@@ -1,6 +1,8 @@
 """Meshes on disk: GLB, OBJ, PLY, STL, USDZ from arrays, in the frame that is asked for."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -13,18 +15,28 @@ from instantmesh.files.frame import Frame
 from instantmesh.files.glb import glb_bytes
 from instantmesh.files.mesh_arrays import MeshArrays
 from instantmesh.files.obj import companions, write_obj
+from instantmesh.files.texture_images import TextureFormat, check_texture_format
 from instantmesh.files.usd import usdz_bytes
 
 MESH_ENDINGS = (".glb", ".obj", ".ply", ".stl", ".usdz")
 _Y_UP = (".glb", ".usdz")  # glTF says so, and Apple's viewers want it of USDZ
 
 
-def write_mesh(path: str | PathLike[str], mesh: MeshArrays, frame: Frame, *, overwrite: bool = True) -> Path:
+def write_mesh(
+    path: str | PathLike[str],
+    mesh: MeshArrays,
+    frame: Frame,
+    *,
+    texture_format: TextureFormat = "png",
+    overwrite: bool = True,
+) -> Path:
     """Write a mesh given in the world frame; the path's ending chooses the format. See `Mesh.save`.
 
     Raises:
-        InputError: the mesh has no triangles (glTF forbids empty arrays), or all its vertices lie in one point.
-        OutputError: unknown ending, no such `up` for the format, folder not writable, or the file exists.
+        InputError: the mesh has no triangles (glTF forbids empty arrays), all its vertices lie in one point, or there
+            is no such `texture_format`.
+        OutputError: unknown ending, no such `up` or `texture_format` for the format, folder not writable, or the file
+            exists.
         MissingBackendError: USDZ without usd-core.
     """
     path = Path(path)
@@ -32,13 +44,19 @@ def write_mesh(path: str | PathLike[str], mesh: MeshArrays, frame: Frame, *, ove
         raise InputError("the mesh has no triangles: there is nothing to write")
     check_ending(path)
     check_frame(path, frame)
+    check_texture(path, texture_format)
     ending = path.suffix.lower()
     placed = _placed(mesh, frame)
     if ending == ".obj":
         write_obj(path, placed, overwrite=overwrite)
         return path
-    data = {".glb": glb_bytes, ".usdz": usdz_bytes, ".ply": _ply_bytes, ".stl": _stl_bytes}[ending](placed)
-    return write_bytes(path, data, overwrite=overwrite)
+    writers: dict[str, Callable[[MeshArrays], bytes]] = {
+        ".glb": partial(glb_bytes, texture_format=texture_format),
+        ".usdz": usdz_bytes,
+        ".ply": _ply_bytes,
+        ".stl": _stl_bytes,
+    }
+    return write_bytes(path, writers[ending](placed), overwrite=overwrite)
 
 
 def check_frame(path: Path, frame: Frame) -> None:
@@ -46,6 +64,18 @@ def check_frame(path: Path, frame: Frame) -> None:
     ending = path.suffix.lower()
     if ending in _Y_UP and frame.up != "y":
         raise OutputError(f"up={frame.up!r} isn't possible: {ending} is +y up by its standard (front= is free)")
+
+
+def check_texture(path: Path, texture_format: str) -> None:
+    """Refuse a texture's format that there isn't, or that the path's ending can't have.
+
+    Raises:
+        InputError: there is no such format.
+        OutputError: only GLB has another one than PNG here.
+    """
+    check_texture_format(texture_format)
+    if texture_format != "png" and path.suffix.lower() != ".glb":
+        raise OutputError(f"texture_format={texture_format!r} is for .glb files; {path.name} gets PNG")
 
 
 def check_ending(path: Path) -> None:

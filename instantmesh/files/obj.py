@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instantmesh.files.atomic import replacing, write_bytes
-from instantmesh.files.glb import png_bytes
 from instantmesh.files.mesh_arrays import MeshArrays
+from instantmesh.files.texture_images import texture_bytes
 
 _MATERIAL = "newmtl texture\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nd 1\nillum 1\nmap_Kd {image}\n"
 
@@ -38,7 +38,7 @@ def write_obj(path: Path, mesh: MeshArrays, *, overwrite: bool) -> None:
     ):
         new_path.write_bytes(_geometry(mesh, material.name).encode())
         new_material.write_bytes(_MATERIAL.format(image=image.name).encode())
-        new_image.write_bytes(png_bytes(mesh.texture.image))
+        new_image.write_bytes(texture_bytes(mesh.texture.image))
 
 
 def _geometry(mesh: MeshArrays, material: str | None = None) -> str:

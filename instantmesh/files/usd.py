@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from instantmesh import backends
 from instantmesh.files.colors import srgb_to_linear
-from instantmesh.files.glb import png_bytes
 from instantmesh.files.mesh_arrays import MeshArrays
+from instantmesh.files.texture_images import texture_bytes
 
 
 def usdz_bytes(mesh: MeshArrays) -> bytes:
@@ -31,7 +31,7 @@ def usdz_bytes(mesh: MeshArrays) -> bytes:
         material = _material(pxr, stage, mesh)
         pxr.UsdShade.MaterialBindingAPI.Apply(geometry).Bind(material)
         if mesh.texture is not None:
-            Path(folder, "texture.png").write_bytes(png_bytes(mesh.texture.image))
+            Path(folder, "texture.png").write_bytes(texture_bytes(mesh.texture.image))
         stage.GetRootLayer().Save()
         package = Path(folder, "mesh.usdz")
         pxr.UsdUtils.CreateNewUsdzPackage(f"{folder}/mesh.usdc", str(package))

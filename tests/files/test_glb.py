@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from instantmesh.errors import OutputError
+from instantmesh.errors import InputError, OutputError
+from instantmesh.mesh.reading import read_mesh
 from instantmesh.structures import Mesh, Texture
 
 from .lettered import textured_letter
@@ -139,3 +141,38 @@ def test_only_the_front_is_free(tmp_path):
     path = asymmetric_mesh().save(tmp_path / "a.glb", front="-z", size_m=None, origin=None)
     positions = read_glb(path.read_bytes())[1]["POSITION"]
     np.testing.assert_allclose([positions.min(0), positions.max(0)], [(-0.5, 0, -0.9), (0, 0.25, 0)], atol=1e-7)
+
+
+@pytest.mark.parametrize("texture_format", ["jpeg", "webp"])
+def test_textures_take_less_room_as_jpeg_and_webp(tmp_path, texture_format):
+    """And read the same, here and by trimesh."""
+    mesh = smoothly_textured()
+    plain = mesh.save(tmp_path / "plain.glb")
+    small = mesh.save(tmp_path / "small.glb", texture_format=texture_format)
+    document, _, images = read_glb(small.read_bytes())
+    assert document["images"][0]["mimeType"] == f"image/{texture_format}"
+    assert Image.open(io.BytesIO(images[0])).format == texture_format.upper()
+    if texture_format == "webp":
+        assert document["textures"][0]["extensions"] == {"EXT_texture_webp": {"source": 0}}
+        assert document["extensionsRequired"] == document["extensionsUsed"] == ["EXT_texture_webp"]
+    assert len(images[0]) < len(read_glb(plain.read_bytes())[2][0]) / 4
+    image = read_mesh(small).texture.image
+    assert float((image - mesh.texture.image).abs().mean()) < 0.01
+
+
+def test_texture_formats_that_cannot_be(tmp_path, as_users_run_it):
+    mesh = smoothly_textured()
+    with pytest.raises(InputError, match="png, jpeg, webp"):
+        mesh.save(tmp_path / "a.glb", texture_format="gif")
+    with pytest.raises(OutputError, match=r"for \.glb files"):
+        mesh.save(tmp_path / "a.obj", texture_format="jpeg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def smoothly_textured() -> Mesh:
+    """A letter with a texture as photos are: smooth, with a little noise."""
+    letter = textured_letter()
+    ramp = torch.linspace(0, 1, 256)
+    noise = 0.02 * torch.rand(3, 256, 256, generator=torch.Generator().manual_seed(0))
+    image = torch.stack([ramp.expand(256, 256), ramp[:, None].expand(256, 256), 1 - ramp.expand(256, 256)])
+    return replace(letter, texture=Texture((image * 0.9 + noise), letter.texture.uv))
