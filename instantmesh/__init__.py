@@ -15,6 +15,7 @@ from instantmesh.errors import (
     UnknownModelError,
 )
 from instantmesh.finishing import Finished, FinishingOptions, finish
+from instantmesh.fitting.camera_search import PhotoCamera, find_camera
 from instantmesh.images.cutout import cut_out
 from instantmesh.inspection import report
 from instantmesh.lrm.model import ReconstructionModel
@@ -35,6 +36,7 @@ from instantmesh.render.turntable import turntable
 from instantmesh.structures import Cameras, Mesh, Texture, Views
 from instantmesh.systems import Field, System, register_system
 from instantmesh.texture.bake import TextureReport, bake
+from instantmesh.texture.photo_colors import PhotoReport, PosedPhoto, project_photo
 from instantmesh.view_files import read_views, write_views
 from instantmesh.viewer.page import save_page, show
 
@@ -60,8 +62,11 @@ __all__ = [
     "MultiviewGenerator",
     "Outcome",
     "OutputError",
+    "PhotoCamera",
     "PhotoOptions",
+    "PhotoReport",
     "Pipeline",
+    "PosedPhoto",
     "ReconstructionModel",
     "ReconstructionOptions",
     "Reconstructor",
@@ -79,9 +84,11 @@ __all__ = [
     "bake",
     "clean",
     "cut_out",
+    "find_camera",
     "finish",
     "make_watertight",
     "orbit_cameras",
+    "project_photo",
     "read_mesh",
     "read_views",
     "register_system",

@@ -46,15 +46,23 @@ class TriplaneConfig(StrictModel):
 
 
 class ReconstructionConfig(StrictModel):
-    """What every reconstruction model has."""
+    """What every reconstruction model has.
+
+    Attributes:
+        grid_scale: side of the cube that the extraction grid spans.
+        density_threshold: density at the surface.
+        depth_per_width: for a model that makes slabs of what one photo shows: the bound on depth that the photo's
+            outline then sets, see `fitting.outline`. None: the model knows depths better.
+    """
 
     image_size_px: PositiveInt
     encoder: ViTConfig
     triplane: TriplaneConfig
     samples_per_ray: PositiveInt
     grid_resolution: PositiveInt
-    grid_scale: PositiveFloat  # side of the cube that the grid spans
+    grid_scale: PositiveFloat
     density_threshold: PositiveFloat
+    depth_per_width: PositiveFloat | None = None
 
 
 Config = TypeVar("Config", bound=BaseModel)

@@ -7,15 +7,17 @@ from typing import TypedDict
 
 from typing_extensions import Unpack
 
-from instantmesh.mesh.clean import CleanReport, check_share, clean
+from instantmesh.errors import InputError
+from instantmesh.mesh.clean import MIN_COMPONENT_AREA, CleanReport, check_share, clean
 from instantmesh.mesh.simplify import SimplifyReport, check_target, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
 from instantmesh.structures import ColorField, Mesh, Views
 from instantmesh.texture.bake import TextureReport, bake, check_texture_size
+from instantmesh.texture.photo_colors import PhotoReport, PosedPhoto, project_photo
 
 _log = logging.getLogger(__name__)
 
-Step = CleanReport | SimplifyReport | WatertightReport | TextureReport
+Step = CleanReport | SimplifyReport | WatertightReport | TextureReport | PhotoReport
 
 _A_PART = 0.01  # a dropped component with this share of the main one's area may have been meant
 
@@ -25,11 +27,12 @@ class FinishingOptions(TypedDict, total=False):
 
     Attributes:
         min_component_area: loose parts stay if they have at least this share of the largest one's area: 1 keeps the
-            largest alone, 0 all.
+            largest alone, 0 all, the default all but crumbs.
         largest_hole: holes up to this share of the bounding box's diagonal are closed.
         target_faces: how many faces are wanted, 4 or more; None keeps all.
         allow_quality_loss: go on simplifying where the shape would suffer, see `simplify`.
-        watertight: make it a solid for printing, see `make_watertight`. It may take a few faces more.
+        watertight: make it a solid, see `make_watertight`. It may take a few faces more. None does so where the mesh
+            encloses one, and says where it doesn't.
         texture_size: side in texels of the texture that the mesh gets, see `bake`; None gives none.
     """
 
@@ -37,7 +40,7 @@ class FinishingOptions(TypedDict, total=False):
     largest_hole: float
     target_faces: int | None
     allow_quality_loss: bool
-    watertight: bool
+    watertight: bool | None
     texture_size: int | None
 
 
@@ -49,11 +52,11 @@ class Finishing:
         InputError: what can't be done, found before a mesh is made.
     """
 
-    min_component_area: float = 1.0
+    min_component_area: float = MIN_COMPONENT_AREA
     largest_hole: float = 0.1
     target_faces: int | None = None
     allow_quality_loss: bool = False
-    watertight: bool = False
+    watertight: bool | None = False
     texture_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -63,6 +66,10 @@ class Finishing:
             check_target(self.target_faces)
         if self.texture_size is not None:
             check_texture_size(self.texture_size)
+
+
+ASSET = Finishing(target_faces=10_000, watertight=None, texture_size=1024)
+"""How a pipeline's results are finished by default: to be used as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +93,7 @@ def finish(
     *,
     color_field: ColorField | None = None,
     views: Views | None = None,
+    photo: PosedPhoto | None = None,
     callback: Callable[[int, int], None] | None = None,
     **options: Unpack[FinishingOptions],
 ) -> Finished:
@@ -96,6 +104,7 @@ def finish(
             as large unless another `texture_size` is given.
         color_field: sRGB colours (p, 3) at points (p, 3), for new vertices and texels; without it they are the mesh's.
         views: images of the object whose detail goes into the texture where they see it well.
+        photo: of the object, whose pixels are laid over the colours where it sees it, see `project_photo`.
         callback: called while the texture is filled, with (texels done, texels in all).
         options: see `FinishingOptions`.
 
@@ -109,7 +118,7 @@ def finish(
     finishing = Finishing(**options)
     if finishing.texture_size is None and mesh.texture is not None:
         finishing = replace(finishing, texture_size=max(mesh.texture.image.shape[1:]))
-    return finish_as(finishing, mesh, color_field, views, callback)
+    return finish_as(finishing, mesh, color_field, views, photo, callback)
 
 
 def finish_as(
@@ -117,6 +126,7 @@ def finish_as(
     mesh: Mesh,
     color_field: ColorField | None = None,
     views: Views | None = None,
+    photo: PosedPhoto | None = None,
     callback: Callable[[int, int], None] | None = None,
 ) -> Finished:
     """`finish` with checked options."""
@@ -134,9 +144,9 @@ def finish_as(
             mesh, finishing.target_faces, color_field=color_field, allow_quality_loss=finishing.allow_quality_loss
         )
         steps.append(simplified)
-    if finishing.watertight:
-        mesh, solid = make_watertight(mesh)
-        steps.append(solid)
+    if finishing.watertight is not False:
+        mesh, made = _solid(mesh, finishing)
+        steps += made
     if finishing.texture_size is not None:
         mesh, textured = bake(
             mesh,
@@ -147,7 +157,23 @@ def finish_as(
             callback=callback,
         )
         steps.append(textured)
+    if photo is not None:
+        mesh, coloured = project_photo(mesh, photo)
+        steps.append(coloured)
     for step in steps:
         told = isinstance(step, SimplifyReport) and step.floor_reached  # not what was asked for
         _log.log(logging.WARNING if told else logging.INFO, "%s", step)
     return Finished(mesh, tuple(steps))
+
+
+def _solid(mesh: Mesh, finishing: Finishing) -> tuple[Mesh, list[Step]]:
+    """The mesh made watertight, and without the crumbs that it consists of since; it itself where that can't be."""
+    try:
+        solid, made = make_watertight(mesh)
+    except InputError as error:
+        if finishing.watertight:
+            raise
+        _log.warning("not watertight: %s", error)
+        return mesh, []
+    whole, cleaned = clean(solid, min_component_area=finishing.min_component_area, largest_hole=0.0)
+    return (whole, [made, cleaned]) if cleaned.dropped_components else (solid, [made])

@@ -17,6 +17,7 @@ from instantmesh.errors import CameraError, InputError
 from instantmesh.files import image_files, mesh_files
 from instantmesh.files.frame import Frame, Origin
 from instantmesh.files.mesh_arrays import MeshArrays, TextureArrays
+from instantmesh.files.texture_images import TextureFormat
 
 ColorField = Callable[[Tensor], Tensor]
 """Points (p, 3) in world units -> sRGB colours (p, 3), about [0, 1]."""
@@ -276,6 +277,7 @@ class Mesh:
         front: str | None = None,
         size_m: float | None = 1.0,
         origin: Origin | None = "center",
+        texture_format: TextureFormat = "png",
         overwrite: bool = True,
     ) -> Path:
         """Write the mesh as `.glb`, `.obj`, `.ply`, `.stl` or `.usdz`, whole or not at all.
@@ -290,16 +292,17 @@ class Mesh:
                 glTF; "x" for "z", which is the world's own frame.
             size_m: how long the longest side of the bounding box becomes, in metres; None keeps the world's units.
             origin: the bounding box's "center", or the centre of its "bottom"; None keeps the world's.
+            texture_format: of the texture in a GLB: "png", or "jpeg" or "webp" for a sixth of its size.
             overwrite: whether existing files may be replaced.
 
         Raises:
             InputError: no triangles; axes that aren't perpendicular; no such axis, size or origin.
-            OutputError: unknown ending, `up` not possible there, folder not writable, or the file exists and
-                `overwrite` is False.
+            OutputError: unknown ending, `up` or `texture_format` not possible there, folder not writable, or the file
+                exists and `overwrite` is False.
             MissingBackendError: USDZ without usd-core.
         """
         frame = Frame(up, front, size_m, origin)
-        return mesh_files.write_mesh(path, self._arrays(), frame, overwrite=overwrite)
+        return mesh_files.write_mesh(path, self._arrays(), frame, texture_format=texture_format, overwrite=overwrite)
 
     def _arrays(self) -> MeshArrays:
         def array(tensor: Tensor) -> NDArray:

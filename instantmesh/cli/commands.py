@@ -25,6 +25,7 @@ from instantmesh.cli.options import (
     Device,
     Format,
     Front,
+    IfWatertight,
     KeptOrigin,
     KeptSizeM,
     LocalOnly,
@@ -42,13 +43,15 @@ from instantmesh.cli.options import (
     Resolution,
     SizeM,
     TargetFaces,
+    TextureFormat,
+    TextureFormatOption,
     TextureSize,
     Up,
     Watertight,
 )
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.files.mesh_files import written_files
-from instantmesh.finishing import Finishing
+from instantmesh.finishing import ASSET, Finishing
 
 app = typer.Typer(
     help="From a photo to a 3D mesh.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -58,6 +61,24 @@ app.command()(evaluate)
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
+
+
+def _say_version(wanted: bool) -> bool:
+    if wanted:
+        from instantmesh import __version__
+
+        typer.echo(f"instantmesh {__version__}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """From a photo to a 3D mesh."""
 
 
 @app.command()
@@ -72,13 +93,15 @@ def generate(
     guidance_scale: Annotated[float, typer.Option(help="How closely the views follow the photo.")] = 4.0,
     background: BackgroundOption = Background.auto,
     resolution: Resolution = None,
-    target_faces: TargetFaces = None,
+    target_faces: TargetFaces = ASSET.target_faces or 0,
     min_component_area: MinComponentArea = Finishing.min_component_area,
-    watertight: Watertight = False,
-    texture_size: TextureSize = None,
+    watertight: IfWatertight = None,
+    texture_size: TextureSize = ASSET.texture_size or 0,
     blend_views: BlendViews = None,
     camera_distance_scale: Annotated[float, typer.Option(help="Below 1 for objects that the grid cuts off.")] = 1.0,
+    fit_photo: Annotated[bool, typer.Option(help="Give the mesh the photo's outline and pixels.")] = True,
     mesh_format: Format = MeshFormat.glb,
+    texture_format: TextureFormatOption = TextureFormat.png,
     up: Up = "y",
     front: Front = None,
     size_m: SizeM = 1.0,
@@ -99,7 +122,7 @@ def generate(
         for photo, stem in zip(images, files.unique_stems(images), strict=True)
     }
     files.check_folder(out)
-    frame = files.checked_frame(Path(f"mesh.{mesh_format.value}"), up, front, size_m, origin)
+    saving = files.checked_saving(Path(f"mesh.{mesh_format.value}"), up, front, size_m, origin, texture_format)
     wanted = [photo for photo in images if files.succeeds(photo, partial(targets[photo].check, overwrite))]
     if wanted:
         pipeline = Pipeline.from_pretrained(
@@ -114,18 +137,19 @@ def generate(
             guidance_scale=guidance_scale,
             background=background.value,
             camera_distance_scale=camera_distance_scale,
+            fit_photo=fit_photo,
             resolution=resolution,
             min_component_area=min_component_area,
-            target_faces=target_faces,
+            target_faces=target_faces or None,
             watertight=watertight,
-            texture_size=texture_size,
+            texture_size=texture_size or None,
             blend_views=blend_views,
         )
         pipeline.set_progress_bar_config(disable=len(wanted) > 1)  # one bar is enough
         bar = tqdm(outcomes, total=len(wanted), unit="photo", disable=len(wanted) == 1)
         with executor_beside(pipeline.reconstructor.device) as writer:  # files are written beside the next photos' work
             writes = [
-                writer.submit(files.succeeds, photo, partial(targets[photo].write, outcome, frame, overwrite))
+                writer.submit(files.succeeds, photo, partial(targets[photo].write, outcome, saving, overwrite))
                 for photo, outcome in zip(wanted, bar, strict=True)
             ]
         wanted = [photo for photo, write in zip(wanted, writes, strict=True) if write.result()]
@@ -168,12 +192,13 @@ def reconstruct(
     out: Out,
     model: ModelName = "instant-mesh-large",
     resolution: Resolution = None,
-    target_faces: TargetFaces = None,
+    target_faces: TargetFaces = ASSET.target_faces or 0,
     min_component_area: MinComponentArea = Finishing.min_component_area,
-    watertight: Watertight = False,
-    texture_size: TextureSize = None,
+    watertight: IfWatertight = None,
+    texture_size: TextureSize = ASSET.texture_size or 0,
     blend_views: BlendViews = None,
     mesh_format: Format = MeshFormat.glb,
+    texture_format: TextureFormatOption = TextureFormat.png,
     up: Up = "y",
     front: Front = None,
     size_m: SizeM = 1.0,
@@ -188,7 +213,7 @@ def reconstruct(
     from instantmesh.render.preview import save_preview
 
     target = files.PhotoFiles(out, views.stem, mesh_format.value)
-    frame = files.checked_frame(target.mesh, up, front, size_m, origin)
+    saving = files.checked_saving(target.mesh, up, front, size_m, origin, texture_format)
     files.check_folder(out)
     target.check(overwrite)
     posed = files.read_given_views(views)
@@ -199,13 +224,13 @@ def reconstruct(
         posed,
         resolution=resolution,
         min_component_area=min_component_area,
-        target_faces=target_faces,
+        target_faces=target_faces or None,
         watertight=watertight,
-        texture_size=texture_size,
+        texture_size=texture_size or None,
         blend_views=blend_views,
     )
     save_preview(mesh, target.preview)
-    mesh.save(target.mesh, **frame, overwrite=overwrite)
+    mesh.save(target.mesh, **saving, overwrite=overwrite)
     say(f"{views} -> {target.mesh}")
 
 
@@ -213,10 +238,11 @@ def reconstruct(
 def finish(
     file: MeshFile,
     out: OutFile,
-    target_faces: TargetFaces = None,
+    target_faces: TargetFaces = 0,
     min_component_area: MinComponentArea = Finishing.min_component_area,
     watertight: Watertight = False,
-    texture_size: TextureSize = None,
+    texture_size: TextureSize = 0,
+    texture_format: TextureFormatOption = TextureFormat.png,
     up: Up = "y",
     front: Front = None,
     size_m: KeptSizeM = None,
@@ -227,16 +253,16 @@ def finish(
     from instantmesh.finishing import finish as finish_mesh
     from instantmesh.mesh.reading import read_mesh
 
-    frame = files.checked_frame(out, up, front, size_m, origin)
+    saving = files.checked_saving(out, up, front, size_m, origin, texture_format)
     files.refuse_existing(written_files(out), overwrite)
     done = finish_mesh(
         read_mesh(file),
         min_component_area=min_component_area,
-        target_faces=target_faces,
+        target_faces=target_faces or None,
         watertight=watertight,
-        texture_size=texture_size,
+        texture_size=texture_size or None,
     )
-    done.mesh.save(out, **frame, overwrite=overwrite)
+    done.mesh.save(out, **saving, overwrite=overwrite)
     say(f"{done}\n{file} -> {out}")
 
 
@@ -365,7 +391,7 @@ def models(cache_dir: CacheDir = None) -> None:
 def main() -> None:
     """Entry point: errors of the package end with one line and exit code 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    for step in ("images.cutout", "finishing"):  # how the object was cut out, and what each step did to its mesh
+    for step in ("images.cutout", "pipeline.pipeline", "finishing"):  # what each step did to the photo and its mesh
         logging.getLogger(f"instantmesh.{step}").setLevel(logging.INFO)
     try:
         app()

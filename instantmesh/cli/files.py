@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from instantmesh.cli.options import Origin
+from instantmesh.cli.options import Origin, TextureFormat
 from instantmesh.errors import InputError, InstantMeshError, OutputError
 from instantmesh.files.frame import Frame
-from instantmesh.files.mesh_files import check_ending, check_frame, written_files
+from instantmesh.files.mesh_files import check_ending, check_frame, check_texture, written_files
 from instantmesh.images.decoding import PHOTO_ENDINGS
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ class PhotoFiles:
         """The mesh, which is written last, says whether a photo is done; the images are replaced."""
         refuse_existing(written_files(self.mesh), overwrite)
 
-    def write(self, outcome: "Outcome", frame: dict[str, Any], overwrite: bool) -> str:
+    def write(self, outcome: "Outcome", saving: dict[str, Any], overwrite: bool) -> str:
         """Write what became of a photo; where to, in words."""
         from instantmesh.render.preview import save_preview
 
         result = outcome.unwrap()
         result.views.save(self.views)
         save_preview(result.mesh, self.preview)
-        result.mesh.save(self.mesh, **frame, overwrite=overwrite)
+        result.mesh.save(self.mesh, **saving, overwrite=overwrite)
         return f"-> {self.mesh}"
 
 
@@ -70,14 +70,20 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"can't write into {folder}: {error.strerror or error}") from error
 
 
-def checked_frame(
-    path: Path, up: str, front: str | None, size_m: float | None, origin: Origin | None
+def checked_saving(
+    path: Path,
+    up: str,
+    front: str | None,
+    size_m: float | None,
+    origin: Origin | None,
+    texture_format: TextureFormat,
 ) -> dict[str, Any]:
     """Arguments of `Mesh.save`, refused before any work is done if the file at `path` can't have them."""
     frame = Frame(up, front, size_m, None if origin is None else origin.value)
     check_ending(path)
     check_frame(path, frame)
-    return asdict(frame)
+    check_texture(path, texture_format.value)
+    return {**asdict(frame), "texture_format": texture_format.value}
 
 
 def read_given_views(source: Path) -> "Views":
@@ -129,7 +135,7 @@ def succeeds(photo: Path, act: Callable[[], str | None]) -> bool:
     try:
         told = act()
     except InstantMeshError as error:
-        say(f"{photo}: {error}")
+        say(str(error) if str(photo) in str(error) else f"{photo}: {error}")
         return False
     if told:
         say(f"{photo} {told}")

@@ -24,6 +24,14 @@ class Origin(str, Enum):
     BOTTOM = "bottom"
 
 
+class TextureFormat(str, Enum):
+    """How a GLB's texture is written."""
+
+    png = "png"
+    jpeg = "jpeg"
+    webp = "webp"
+
+
 class MemoryMode(str, Enum):
     """Which networks are on a GPU at the same time."""
 
@@ -59,9 +67,17 @@ Resolution = Annotated[int | None, typer.Option(min=2, help="Of the extraction g
 MinComponentArea = Annotated[
     float, typer.Option(min=0, max=1, help="Loose parts stay from this share of the largest one's area; 0: all stay.")
 ]
-TargetFaces = Annotated[int | None, typer.Option(min=4, help="Simplify to about this many faces.")]
+TargetFaces = Annotated[int, typer.Option(min=0, help="Simplify to about this many faces; 0: all stay.")]
 Watertight = Annotated[bool, typer.Option("--watertight", help="Make a solid that can be printed.")]
-TextureSize = Annotated[int | None, typer.Option(help="Give the mesh a texture with sides of this many texels.")]
+IfWatertight = Annotated[
+    bool | None, typer.Option("--watertight/--open", help="Insist on a solid, or none; by default where it can be.")
+]
+TextureSize = Annotated[
+    int, typer.Option(min=0, help="Give the mesh a texture with sides of this many texels; 0: colours at vertices.")
+]
+TextureFormatOption = Annotated[
+    TextureFormat, typer.Option("--texture-format", help="Of a GLB's texture; jpeg and webp take a sixth of the size.")
+]
 BlendViews = Annotated[
     bool | None,
     typer.Option(

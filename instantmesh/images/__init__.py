@@ -2,7 +2,7 @@
 
 from instantmesh.images.cutout import cut_out
 from instantmesh.images.framing import composite, crop_to_foreground, resize
-from instantmesh.images.photo import prepare
+from instantmesh.images.photo import Photo, prepare, prepare_photo
 from instantmesh.images.reading import open_image
 
-__all__ = ["composite", "crop_to_foreground", "cut_out", "open_image", "prepare", "resize"]
+__all__ = ["Photo", "composite", "crop_to_foreground", "cut_out", "open_image", "prepare", "prepare_photo", "resize"]

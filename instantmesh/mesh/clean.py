@@ -15,6 +15,8 @@ from instantmesh.mesh.report_text import joined, number
 from instantmesh.mesh.winding import orient
 from instantmesh.structures import Mesh
 
+MIN_COMPONENT_AREA = 0.03  # by default
+
 
 @dataclass(frozen=True)
 class CleanReport:
@@ -52,7 +54,9 @@ class CleanReport:
         return "cleaned: " + (joined([text for count, text in done if count]) or "nothing to do")
 
 
-def clean(mesh: Mesh, *, min_component_area: float = 1.0, largest_hole: float = 0.1) -> tuple[Mesh, CleanReport]:
+def clean(
+    mesh: Mesh, *, min_component_area: float = MIN_COMPONENT_AREA, largest_hole: float = 0.1
+) -> tuple[Mesh, CleanReport]:
     """A mesh of the same shape without the usual defects; vertex colours go along.
 
     In order: vertices at the same place become one; faces without area and doubled faces are removed; small components

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from instantmesh.config import explained
 from instantmesh.errors import InputError
-from instantmesh.finishing import Finishing, FinishingOptions
+from instantmesh.finishing import ASSET, Finishing, FinishingOptions
 from instantmesh.images.cutout import Background
 
 
@@ -91,6 +91,9 @@ class Sampling(_Checked):
 class ReconstructionOptions(FinishingOptions, total=False):
     """How views become a finished mesh.
 
+    Of `FinishingOptions` three have other defaults here, so that what comes out can be used as it is:
+    `target_faces` is 10,000, `watertight` None (where that can be), `texture_size` 1,024.
+
     Attributes:
         resolution: of the extraction grid along each axis, 2 to 2048; None is the model's own.
         blend_views: whether the views' finer detail goes into the texture where they see the surface well. None: that
@@ -105,12 +108,12 @@ class ReconstructionOptions(FinishingOptions, total=False):
 class Reconstruction(_Checked):
     """Checked `ReconstructionOptions`."""
 
-    min_component_area: Real = Finishing.min_component_area
-    largest_hole: Real = Finishing.largest_hole
-    target_faces: Whole | None = Finishing.target_faces
-    allow_quality_loss: bool = Finishing.allow_quality_loss
-    watertight: bool = Finishing.watertight
-    texture_size: Whole | None = Finishing.texture_size
+    min_component_area: Real = ASSET.min_component_area
+    largest_hole: Real = ASSET.largest_hole
+    target_faces: Whole | None = ASSET.target_faces
+    allow_quality_loss: bool = ASSET.allow_quality_loss
+    watertight: bool | None = ASSET.watertight
+    texture_size: Whole | None = ASSET.texture_size
     resolution: Annotated[Whole, Field(ge=2, le=2048)] | None = None
     blend_views: bool | None = None
 
@@ -138,10 +141,13 @@ class PhotoOptions(SamplingOptions, ReconstructionOptions, total=False):
         background: how the object is told from its background, see `instantmesh.images.cut_out`.
         camera_distance_scale: of the views' cameras, as the reconstruction is told; above 1 the mesh grows. Only for
             systems that are told a distance.
+        fit_photo: make the mesh true to the photo: give it the photo's outline, and where the photo sees it the photo's
+            pixels. For a system that doesn't know the photo's camera, that is looked for first.
     """
 
     background: Background
     camera_distance_scale: float
+    fit_photo: bool
 
 
 class PhotoSettings(Sampling, Reconstruction):
@@ -149,6 +155,7 @@ class PhotoSettings(Sampling, Reconstruction):
 
     background: Background = "auto"
     camera_distance_scale: Annotated[Real, Field(gt=0)] = 1.0
+    fit_photo: bool = True
 
 
 class StreamOptions(PhotoOptions, total=False):

@@ -1,5 +1,6 @@
 """One photo to a coloured mesh: the steps, and the line that calls them."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing_extensions import Unpack
 from instantmesh import images
 from instantmesh.errors import InputError
 from instantmesh.finishing import Finished, FinishingOptions, finish
+from instantmesh.fitting.camera_search import compare_from, find_camera
 from instantmesh.multiview.generator import MultiviewGenerator
 from instantmesh.multiview.reference_attention import Attention
 from instantmesh.pipeline.devices import choose_device, choose_dtypes
+from instantmesh.pipeline.fit import EXPECTED_DIRECTION_DEG, LEAST_IOU, Fit
 from instantmesh.pipeline.loading import load_multiview, load_reconstruction
 from instantmesh.pipeline.offloading import check_memory_mode, place_networks
 from instantmesh.pipeline.options import (
@@ -33,12 +36,15 @@ from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.pipeline.result import Result
 from instantmesh.pipeline.streaming import stream
 from instantmesh.structures import Mesh, Views
-from instantmesh.systems import Field
+from instantmesh.systems import Field, Shape
+from instantmesh.texture.photo_colors import PosedPhoto
 
 if TYPE_CHECKING:
     from instantmesh.images.cutout import Background
     from instantmesh.images.reading import ImageSource
     from instantmesh.pipeline.offloading import MemoryMode
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "instant-mesh-large"
 
@@ -148,12 +154,13 @@ class Pipeline:
         """
         settings = PhotoSettings.of(**options)
         self.check(settings)
-        image = self.prepare(photo, settings.background)
-        views = self.input_views([image], [settings])[0]
+        prepared = self.prepare_photo(photo, settings.background)
+        views = self.input_views([prepared.image], [settings])[0]
         posed = views.at_camera_distance(settings.camera_distance_scale)
         field = self.encode(posed)
         mesh = self.extract(field, settings.resolution)
-        return self.result(image, views, posed, field, mesh, settings)
+        fit = self.fit_photo(mesh, field, prepared, posed, settings)
+        return self.result(prepared, views, posed, field, fit, settings)
 
     def stream(self, photos: "Sequence[ImageSource]", **options: Unpack[StreamOptions]) -> Iterator[Outcome]:
         """The outcomes of many photos one by one, in order; a photo that fails doesn't stop the others.
@@ -184,9 +191,13 @@ class Pipeline:
             background: how the object is told from its background, see `instantmesh.images.cut_out`.
 
         Raises:
-            ImageError, InputError, MissingBackendError, MissingFileError: see `instantmesh.images.prepare`.
+            ImageError, InputError, MissingBackendError, MissingFileError: see `instantmesh.images.prepare_photo`.
         """
-        return images.prepare(photo, background, background_level=self.reconstructor.model.background)
+        return self.prepare_photo(photo, background).image
+
+    def prepare_photo(self, photo: "ImageSource", background: "Background" = "auto") -> images.Photo:
+        """As `prepare`, with the object's mask. Errors as there."""
+        return images.prepare_photo(photo, background, background_level=self.reconstructor.model.background)
 
     def generate_views(self, image: Float[Tensor, "3 s s"], **options: Unpack[SamplingOptions]) -> Views:
         """Views of a prepared photo's object, from the generator's rig.
@@ -222,13 +233,47 @@ class Pipeline:
         """The field of the object in the views; see `Reconstructor.encode`."""
         return self.reconstructor.encode(views)
 
-    def extract(self, field: Field, resolution: int | None = None) -> Mesh:
+    def extract(self, field: Shape, resolution: int | None = None) -> Mesh:
         """The mesh of a field, unfinished; see `Reconstructor.extract`."""
         return self.reconstructor.extract(field, resolution)
 
     @torch.no_grad()
+    def fit_photo(self, mesh: Mesh, field: Field, photo: images.Photo, views: Views, settings: PhotoSettings) -> Fit:
+        """The mesh with the outline of its photo, and the photo's camera, if that is asked for and can be done.
+
+        Args:
+            mesh: what `extract` returned.
+            field: that it was extracted from.
+            photo: what `prepare_photo` returned.
+            views: that the field was made of.
+            settings: checked options.
+        """
+        if not settings.fit_photo:
+            return Fit(mesh)
+        if photo.mask is None:
+            _log.warning("the photo's outline isn't known (background='keep', and no plain one): it isn't fitted")
+            return Fit(mesh)
+        if self.reconstructor.model.takes_generated_views or views.cameras is None:
+            camera = find_camera(mesh, photo.image, photo.mask, expected=EXPECTED_DIRECTION_DEG)
+            if camera.iou < LEAST_IOU:
+                _log.warning("%s, too little to fit the mesh to the photo", camera)
+                return Fit(mesh, camera)
+        else:
+            camera = compare_from(views.cameras, mesh, photo.image, photo.mask)
+        outlined = self.reconstructor.outlined(field, camera.camera, photo.mask)
+        fitted = self.extract(outlined, settings.resolution)
+        camera = compare_from(camera.camera, fitted, photo.image, photo.mask)
+        _log.info("%s", camera)
+        return Fit(fitted, camera, PosedPhoto(photo.image, photo.mask, camera.camera))
+
+    @torch.no_grad()
     def finish(
-        self, mesh: Mesh, field: Field, views: Views | None = None, **options: Unpack[FinishingOptions]
+        self,
+        mesh: Mesh,
+        field: Field,
+        views: Views | None = None,
+        photo: PosedPhoto | None = None,
+        **options: Unpack[FinishingOptions],
     ) -> Finished:
         """A field's mesh cleaned, and simplified, solid and textured as far as asked to, with the field's colours.
 
@@ -236,12 +281,13 @@ class Pipeline:
             mesh: what `extract` returned.
             field: that it was extracted from.
             views: with cameras, whose finer detail goes into the texture; None for the field's colours alone.
+            photo: whose pixels are laid over the colours where it sees the mesh.
             options: see `FinishingOptions`.
 
         Raises:
             InputError: as in `instantmesh.finish`.
         """
-        return finish(mesh, color_field=field.colors, views=views, **options)
+        return finish(mesh, color_field=field.colors, views=views, photo=photo, **options)
 
     def reconstruct(self, views: Views, **options: Unpack[ReconstructionOptions]) -> Mesh:
         """A finished mesh from views: any number with any poses, or, with a single-view system, one.
@@ -261,16 +307,27 @@ class Pipeline:
         settings = Reconstruction.of(**options)
         field = self.encode(views)
         mesh = self.extract(field, settings.resolution)
-        return self._finished(mesh, field, views, settings, blend_views=True).mesh
+        return self._finished(mesh, field, views, None, settings, blend_views=True).mesh
 
     def result(
-        self, image: Tensor, views: Views, posed: Views, field: Field, mesh: Mesh, settings: PhotoSettings
+        self, photo: images.Photo, views: Views, posed: Views, field: Field, fit: Fit, settings: PhotoSettings
     ) -> Result:
         """Finish a photo's mesh, and put together what became of the photo."""
-        is_true = not self.reconstructor.model.takes_generated_views  # the photo itself, not what was made of it
-        finished = self._finished(mesh, field, posed, settings, blend_views=is_true)
+        is_photo = not self.reconstructor.model.takes_generated_views  # not what was made of it
+        blend_views = is_photo and fit.photo is None  # once is enough
+        finished = self._finished(fit.mesh, field, posed, fit.photo, settings, blend_views=blend_views)
         renderer = self.reconstructor.ray_renderer(field)
-        return Result(finished.mesh, views, image, posed, field, renderer, finished.steps)
+        return Result(
+            finished.mesh,
+            views,
+            photo.image,
+            posed,
+            field,
+            renderer,
+            finished.steps,
+            photo_mask=photo.mask,
+            photo_camera=fit.camera,
+        )
 
     def check(self, settings: PhotoSettings) -> None:
         """Refuse options that this pipeline can't follow, before any work is done.
@@ -316,11 +373,18 @@ class Pipeline:
 
     @torch.no_grad()
     def _finished(
-        self, mesh: Mesh, field: Field, views: Views, settings: Reconstruction, *, blend_views: bool
+        self,
+        mesh: Mesh,
+        field: Field,
+        views: Views,
+        photo: PosedPhoto | None,
+        settings: Reconstruction,
+        *,
+        blend_views: bool,
     ) -> Finished:
         blended = blend_views if settings.blend_views is None else settings.blend_views
         usable = blended and views.cameras is not None  # single-view systems don't know where theirs was taken
-        return self.finish(mesh, field, views if usable else None, **vars(settings.finishing))
+        return self.finish(mesh, field, views if usable else None, photo, **vars(settings.finishing))
 
 
 def random_generators(settings: Sequence[Sampling]) -> list[torch.Generator] | None:

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from instantmesh.errors import InputError
+from instantmesh.fitting.outline import OutlinedDensity, OutlinedSurface
 from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.lrm.precision import lower_products
 from instantmesh.render.turntable import RayRenderer
-from instantmesh.structures import Mesh, Views
-from instantmesh.systems import Field, system_of
+from instantmesh.structures import Cameras, Mesh, Views
+from instantmesh.surface.extraction import SignedDistanceField
+from instantmesh.systems import Field, Shape, system_of
 
 
 class Reconstructor:
@@ -80,11 +83,25 @@ class Reconstructor:
             planes = self.model(images, torch.stack(given) if given else None)
         return [self.model.field(x.float()) for x in planes]
 
-    def extract(self, field: Field, resolution: int | None = None) -> Mesh:
-        """The mesh of a field, by FlexiCubes or marching cubes.
+    def outlined(self, field: Field, camera: Cameras, mask: Float[Tensor, "1 s s"]) -> Shape:
+        """A field with the outline of the photo that a camera took, for `extract`; see `fitting.outline`.
 
         Args:
             field: what `encode` returned.
+            camera: the one camera of the photo.
+            mask: the photo's object, in [0, 1].
+        """
+        config, camera = self.model.config, camera.to(self.device)
+        if isinstance(field, SignedDistanceField):
+            return OutlinedSurface(field, camera, mask, config.grid_scale, config.depth_per_width)
+        scale, threshold = config.grid_scale, config.density_threshold
+        return OutlinedDensity(field, camera, mask, scale, threshold, config.depth_per_width)
+
+    def extract(self, field: Shape, resolution: int | None = None) -> Mesh:
+        """The mesh of a field, by FlexiCubes or marching cubes.
+
+        Args:
+            field: what `encode` or `outlined` returned.
             resolution: of the grid along each axis; the model's own by default.
 
         Raises:

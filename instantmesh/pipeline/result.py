@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from instantmesh.finishing import Step
+from instantmesh.fitting.camera_search import PhotoCamera
 from instantmesh.render.turntable import RayRenderer
 from instantmesh.structures import Mesh, Views
 from instantmesh.systems import Field
@@ -22,6 +23,9 @@ class Result:
         posed: those views with the cameras that the reconstruction was told; single-view systems may have none.
         field: the shape and its colours as functions of position, which the mesh was extracted from.
         ray_renderer: renders rays of the field by volume rendering; None for a field of signed distances.
+        photo_mask: (1, s, s) of its object, in [0, 1]; None where nothing was cut out and the background isn't plain.
+        photo_camera: where the photo was taken from, in the mesh's frame, and how well the mesh looks like it from
+            there; None where it wasn't asked for (`fit_photo=False`), or wasn't found.
         steps: what each step of finishing did to the mesh; `str(step)` says it in words.
 
     Example:
@@ -36,6 +40,8 @@ class Result:
     field: Field
     ray_renderer: RayRenderer | None
     steps: tuple[Step, ...]
+    photo_mask: Float[Tensor, "1 s s"] | None = None
+    photo_camera: PhotoCamera | None = None
 
     def __repr__(self) -> str:
         return f"Result({self.mesh!r}, {self.views!r})"

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from instantmesh.errors import InputError, InstantMeshError
+from instantmesh.images.photo import Photo
 from instantmesh.pipeline.options import PhotoSettings, StreamSettings
 from instantmesh.pipeline.outcome import Outcome
 from instantmesh.structures import Mesh, Views
@@ -35,7 +35,7 @@ class _Job:
     photo: "ImageSource"
     settings: PhotoSettings
     error: InstantMeshError | None = None
-    image: Tensor | None = None
+    prepared: Photo | None = None
     views: Views | None = None
     posed: Views | None = None
     field: Field | None = None
@@ -87,15 +87,15 @@ def _run(pipeline: "Pipeline", jobs: list[_Job], batch_size: int) -> Iterator[Ou
 def _prepare(pipeline: "Pipeline", jobs: list[_Job]) -> None:
     for job in jobs:
         with job.catching():
-            job.image = pipeline.prepare(job.photo, job.settings.background)
+            job.prepared = pipeline.prepare_photo(job.photo, job.settings.background)
 
 
 def _reconstruct(pipeline: "Pipeline", jobs: list[_Job]) -> None:
     """A batch through the networks, to meshes."""
-    good = [job for job in jobs if job.image is not None]
+    good = [job for job in jobs if job.prepared is not None]
     if not good:
         return
-    images = [job.image for job in good if job.image is not None]
+    images = [job.prepared.image for job in good if job.prepared is not None]
     views = pipeline.input_views(images, [job.settings for job in good])
     posed = [x.at_camera_distance(job.settings.camera_distance_scale) for x, job in zip(views, good, strict=True)]
     fields = pipeline.reconstructor.encode_batch(posed)
@@ -107,13 +107,14 @@ def _reconstruct(pipeline: "Pipeline", jobs: list[_Job]) -> None:
 def _finish(pipeline: "Pipeline", job: _Job) -> Outcome:
     result = None
     if job.error is None:
-        assert job.image is not None
+        assert job.prepared is not None
         assert job.views is not None
         assert job.posed is not None
         assert job.field is not None
         assert job.mesh is not None
         with job.catching():
-            result = pipeline.result(job.image, job.views, job.posed, job.field, job.mesh, job.settings)
+            fit = pipeline.fit_photo(job.mesh, job.field, job.prepared, job.posed, job.settings)
+            result = pipeline.result(job.prepared, job.views, job.posed, job.field, fit, job.settings)
     return Outcome(job.index, job.photo, result, job.error)
 
 

@@ -6,6 +6,7 @@ without area, every edge in two faces), and Lewiner's tables also get the topolo
 """
 
 from collections.abc import Callable, Iterable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -21,6 +22,21 @@ _POINTS_PER_CHUNK = 32768
 _POINTS_PER_SLAB = 64_000_000
 
 Triangles = tuple[Float[Tensor, "v 3"], Int[Tensor, "f 3"]]
+
+
+@runtime_checkable
+class DensityField(Protocol):
+    """What a radiance field tells about its shape and colours."""
+
+    def density_on_grid(
+        self, x: Float[Tensor, " nx"], y: Float[Tensor, " ny"], z: Float[Tensor, " nz"]
+    ) -> Float[Tensor, "nx ny nz"]:
+        """Density on the grid x x y x z, indexed [x, y, z]."""
+        ...
+
+    def colors(self, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        """sRGB colours at points."""
+        ...
 
 
 def marching_cubes(

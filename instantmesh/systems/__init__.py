@@ -4,6 +4,7 @@ from instantmesh.systems import instantmesh, openlrm, triposr
 from instantmesh.systems.system import (
     Field,
     FoundCheckpoint,
+    Shape,
     System,
     known_systems,
     register_system,
@@ -14,4 +15,13 @@ from instantmesh.systems.system import (
 for _module in (instantmesh, triposr, openlrm):
     register_system(_module.SYSTEM)
 
-__all__ = ["Field", "FoundCheckpoint", "System", "known_systems", "register_system", "system_named", "system_of"]
+__all__ = [
+    "Field",
+    "FoundCheckpoint",
+    "Shape",
+    "System",
+    "known_systems",
+    "register_system",
+    "system_named",
+    "system_of",
+]

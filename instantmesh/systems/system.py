@@ -23,12 +23,14 @@ from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.render.turntable import RayRenderer
 from instantmesh.render.volume import render_rays
 from instantmesh.structures import Mesh
-from instantmesh.surface.extraction import extract_flexicubes
-from instantmesh.surface.marching_cubes import extract_isosurface
+from instantmesh.surface.extraction import SignedDistanceField, extract_flexicubes
+from instantmesh.surface.marching_cubes import DensityField, extract_isosurface
 
 ENTRY_POINTS = "instantmesh.systems"
 
 Field = SurfaceField | RadianceField
+Shape = SignedDistanceField | DensityField
+"""What a surface is extracted from: a field, or one whose shape was changed since."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,13 @@ class FoundCheckpoint:
     config: ReconstructionConfig | None
 
 
-def extract_mesh(field: Field, config: ReconstructionConfig, resolution: int, device: torch.device) -> Mesh:
+def extract_mesh(field: Shape, config: ReconstructionConfig, resolution: int, device: torch.device) -> Mesh:
     """The mesh of a field: FlexiCubes for signed distances, marching cubes for densities.
 
     Raises:
         EmptySurfaceError: the field has no surface inside the grid.
     """
-    if isinstance(field, SurfaceField):
+    if isinstance(field, SignedDistanceField):
         surface = extract_flexicubes(field, resolution, config.grid_scale, device=device)
         return Mesh(surface.vertices, surface.faces, surface.colors)
     half_side, threshold = config.grid_scale / 2, config.density_threshold

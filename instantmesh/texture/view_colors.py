@@ -99,9 +99,10 @@ class _ViewMaps:
 def _view_maps(image: Float[Tensor, "3 h w"], depth: Float[Tensor, "h2 w2"], camera: Cameras, finer: int) -> _ViewMaps:
     height, device = image.shape[-2], depth.device
     foreground = (image.amin(0) <= _WHITE).numpy()
-    jump = _STEEPEST / (float(camera.intrinsics[0, 1, 1]) * height * finer)
+    jump = jump_of_depth(camera, height * finer)
     colors_and_room = np.concatenate([image.numpy(), _room(foreground)[None]])
-    outline_room = _room(~_outlines(depth.detach().cpu().numpy(), jump))[None]
+    seen = depth.detach().cpu().numpy()
+    outline_room = _room((seen > 0) & ~depth_jumps(seen, jump))[None]
     return _ViewMaps(
         camera,
         torch.from_numpy(colors_and_room).float().to(device),
@@ -111,14 +112,29 @@ def _view_maps(image: Float[Tensor, "3 h w"], depth: Float[Tensor, "h2 w2"], cam
     )
 
 
-def _outlines(depth: NDArray[np.floating], jump: float) -> NDArray[np.bool_]:
-    """(h, w) where nothing is seen, and pixels to either side of a jump in depth (h, w; 0 where nothing is seen)."""
-    found = depth <= 0
+def jump_of_depth(camera: Cameras, height_px: int) -> float:
+    """Between neighbouring pixels, in terms of their depth: from here on something lies in front of something else."""
+    return _STEEPEST / (float(camera.intrinsics[0, 1, 1]) * height_px)
+
+
+def depth_jumps(depth: NDArray[np.floating], jump: float) -> NDArray[np.bool_]:
+    """(h, w) pixels to either side of a jump between two depths (h, w; 0 where nothing is seen)."""
+    found = np.zeros(depth.shape, bool)
     for before, after in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-        jumps = np.abs(depth[after] - depth[before]) > jump * np.minimum(depth[before], depth[after])
+        nearer = np.minimum(depth[before], depth[after])
+        jumps = (np.abs(depth[after] - depth[before]) > jump * nearer) & (nearer > 0)
         found[before] |= jumps
         found[after] |= jumps
     return found
+
+
+def room_to(places: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(h, w) how far the nearest of these places is, in terms of the height; 1 where there is none."""
+    from scipy.ndimage import distance_transform_edt
+
+    if not places.any():
+        return np.ones(places.shape, np.float32)
+    return (np.asarray(distance_transform_edt(~places)) / len(places)).astype(np.float32)
 
 
 def _room(inside: NDArray[np.bool_]) -> NDArray[np.floating]:
@@ -148,18 +164,18 @@ def _look(points: Float[Tensor, "p 3"], normals: Float[Tensor, "p 3"], maps: _Vi
     uv, depth = (tensor[0] for tensor in project(points, maps.camera))
     in_frame = (depth > 0) & ((uv > 0) & (uv < 1)).all(1)
     uv = uv.where(in_frame[:, None], 0)
-    color, image_room = _read(maps.colors_and_room, uv).split([3, 1], dim=1)
-    room = torch.minimum(image_room, _read(maps.outline_room, uv))[:, 0]
+    color, image_room = read_bilinear(maps.colors_and_room, uv).split([3, 1], dim=1)
+    room = torch.minimum(image_room, read_bilinear(maps.outline_room, uv))[:, 0]
     towards = normalize(maps.camera.camera_to_world[:, :3, 3] - points, dim=1)
     cosine = (towards * normals).sum(1)
-    weight = _ramp((cosine - _LEAST_FACING) / (_FULL_FACING - _LEAST_FACING)) * _ramp((room - maps.margin) / _RAMP)
+    weight = ramp((cosine - _LEAST_FACING) / (_FULL_FACING - _LEAST_FACING)) * ramp((room - maps.margin) / _RAMP)
     near = torch.where(in_frame & (weight > 0))[0]
     # What lies less than a jump in front has no outline, so it hides nothing.
-    seen = _unhidden(points[near] + towards[near] * (maps.jump * depth[near])[:, None], maps.camera, scene)
+    seen = unhidden(points[near] + towards[near] * (maps.jump * depth[near])[:, None], maps.camera, scene)
     return _Look(uv, color, torch.zeros_like(weight).index_copy(0, near, weight[near] * seen))
 
 
-def _unhidden(starts: Float[Tensor, "q 3"], camera: Cameras, scene: RayScene) -> Float[Tensor, " q"]:
+def unhidden(starts: Float[Tensor, "q 3"], camera: Cameras, scene: RayScene) -> Float[Tensor, " q"]:
     """1 where the way from `starts` to the camera is free, else 0."""
     way = camera.camera_to_world[:, :3, 3] - starts
     distance = scene.first_hits(starts.cpu().numpy(), way.cpu().numpy()).distance
@@ -190,17 +206,17 @@ def _blended(
 
 
 def _credible(shift: Float[Tensor, "4 cells cells"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, " p"]:
-    difference, weight = _read(shift, uv).split([3, 1], dim=1)
+    difference, weight = read_bilinear(shift, uv).split([3, 1], dim=1)
     average = difference / weight.clamp(min=1e-6)
     return torch.exp(-(average / _TOLERANCE).square().sum(1))
 
 
-def _read(maps: Float[Tensor, "c h w"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p c"]:
+def read_bilinear(maps: Float[Tensor, "c h w"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p c"]:
     """Bilinear values at normalised pixel coordinates."""
     return grid_sample(maps[None], (2 * uv - 1)[None, None], padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-def _ramp(x: Tensor) -> Tensor:
+def ramp(x: Tensor) -> Tensor:
     """0 below 0, 1 above 1, smooth between."""
     x = x.clamp(0, 1)
     return x * x * (3 - 2 * x)

@@ -10,6 +10,7 @@ import trimesh
 from PIL import Image
 from typer.testing import CliRunner
 
+import instantmesh
 from instantmesh import cli
 from instantmesh.cameras import six_view_cameras, spherical_cameras
 from instantmesh.cli import files
@@ -41,12 +42,25 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *ar
 def test_generate_a_folder_with_one_bad_photo(photos, tmp_path, monkeypatch, capsys, caplog):
     (photos / "bad.png").write_bytes(b"not an image")
     out = tmp_path / "out"
-    arguments = ("generate", photos, "-o", out, "--model", "tiny", "--seed", 1, "--steps", 2, "--device", "cpu")
+    arguments = (
+        "generate",
+        photos,
+        "-o",
+        out,
+        "--model",
+        "tiny",
+        "--seed",
+        1,
+        "--texture-size",
+        256,
+        "--device",
+        "cpu",
+    )
     code, text = run(monkeypatch, capsys, *arguments)
     assert code == 2
     assert "bad.png" in text
     assert "1 of 3 photos failed" in text
-    assert caplog.text.count("cleaned:") == 2  # what finishing did to each mesh is said
+    assert caplog.text.count("textured: 256 x 256") == 2  # what finishing did to each mesh is said
     made = sorted(path.name for path in out.iterdir())
     assert made == sorted(f"photo{i}{end}" for i in (6, 8) for end in (".glb", "_views.png", "_preview.png"))
     (photos / "bad.png").unlink()
@@ -92,7 +106,7 @@ def test_reconstruct_an_image_and_a_folder(tmp_path, monkeypatch, capsys):
     for source in ("views.png", "folder"):
         code, _ = run(
             monkeypatch, capsys, "reconstruct", tmp_path / source, "-o", tmp_path / "out", "-m", "tiny",
-            "--format", "obj", "--device", "cpu",
+            "--format", "obj", "--device", "cpu", "--texture-size", 0, "--target-faces", 0, "--open",
         )  # fmt: skip
         assert code == 0
     first, second = ((tmp_path / "out" / f"{stem}.obj").read_text() for stem in ("views", "folder"))
@@ -100,13 +114,14 @@ def test_reconstruct_an_image_and_a_folder(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "out" / "views_preview.png").is_file()
     code, _ = run(
         monkeypatch, capsys, "reconstruct", tmp_path / "views.png", "-o", tmp_path / "coarse", "-m", "tiny",
-        "--format", "obj", "--device", "cpu", "--resolution", 24,
+        "--format", "obj", "--device", "cpu", "--resolution", 24, "--texture-size", 0, "--target-faces", 0, "--open",
     )  # fmt: skip
     assert code == 0
     assert 0 < (tmp_path / "coarse" / "views.obj").stat().st_size < len(first) / 2
     code, _ = run(
         monkeypatch, capsys, "reconstruct", tmp_path / "views.png", "-o", tmp_path / "small", "-m", "tiny",
         "--format", "obj", "--device", "cpu", "--target-faces", 500, "--min-component-area", 0.1, "--watertight",
+        "--texture-size", 0,
     )  # fmt: skip
     assert code == 0
     faces = [line for line in (tmp_path / "small" / "views.obj").read_text().splitlines() if line.startswith("f ")]
@@ -190,7 +205,7 @@ def test_models_lists_licences_and_sources():
         (("reconstruct", "PHOTO", "--model", "tiny"), "3 high"),
         (("generate", "PHOTO", "--model", "tiny", "--device", "quantum"), "device"),
         (("generate", "PHOTO", "--model", "tiny", "--format", "docx"), "docx"),
-        (("generate", "PHOTO", "--model", "tiny", "--target-faces", 3), "target-faces"),
+        (("generate", "PHOTO", "--model", "tiny", "--target-faces", 3), "4 faces"),
         (("generate", "PHOTO", "--model", "tiny", "--min-component-area", 7), "min-component-area"),
         (("compare", "nowhere.png", "--models", "tiny"), "nowhere.png"),
         (("compare", "PHOTO", "--models", " , "), "names no model"),
@@ -220,3 +235,14 @@ def test_python_dash_m_and_the_quick_start():
     assert done.returncode == 0
     for command in ("generate", "reconstruct", "inspect", "models"):
         assert command in done.stdout
+
+
+def test_the_version_is_told(monkeypatch, capsys):
+    code, text = run(monkeypatch, capsys, "--version")
+    assert (code, text.strip()) == (0, f"instantmesh {instantmesh.__version__}")
+
+
+def test_a_missing_photo_is_named_once(tmp_path, monkeypatch, capsys):
+    code, text = run(monkeypatch, capsys, "generate", tmp_path / "x.png", "-o", tmp_path / "out", "--model", "tiny")
+    assert code == 2
+    assert text.count("x.png") == 1

@@ -20,6 +20,7 @@ from instantmesh.systems import openlrm, triposr
 from instantmesh.systems.instantmesh import InstantMeshConfig
 from instantmesh.systems.openlrm import openlrm_config
 from instantmesh.systems.triposr import triposr_config
+from tests.pipeline.plain import PLAIN, PLAIN_MESH
 
 CPU = torch.device("cpu")
 
@@ -149,12 +150,12 @@ def test_a_single_view_pipeline_goes_from_photo_to_mesh(name, request):
     field = pipeline.reconstructor.encode(Views(prepare(photo, background_level=model.background)[None]))
     middle = field.density_on_grid(*[torch.linspace(-0.8, 0.8, 12)] * 3).median()
     object.__setattr__(model.config, "density_threshold", float(middle))  # random weights: wherever half is inside
-    result = pipeline(photo, resolution=16)
+    result = pipeline(photo, resolution=16, **PLAIN)
     assert len(result.views) == 1
     assert result.views.cameras is None
     assert float(result.photo[:, 0, 0].mean()) == pytest.approx(model.background)
     assert len(result.mesh.faces) > 0
-    assert torch.equal(pipeline.reconstruct(result.views, resolution=16).vertices, result.mesh.vertices)
+    assert torch.equal(pipeline.reconstruct(result.views, resolution=16, **PLAIN_MESH).vertices, result.mesh.vertices)
     with pytest.raises(InputError, match="needs none"):
         pipeline.generate_views(pipeline.prepare(photo))
     with pytest.raises(InputError, match="scale"):

@@ -12,6 +12,7 @@ from instantmesh.pipeline import offloading
 from instantmesh.pipeline.offload_hooks import OffloadedGroups
 from instantmesh.pipeline.offloading import WORK_BYTES, choose, grouped, needed_bytes
 from tests.paths import EXAMPLES
+from tests.pipeline.plain import PLAIN
 from tests.pipeline.two_stages import two_stages
 
 PHOTO = EXAMPLES / "egg.png"
@@ -48,7 +49,7 @@ class Moves:
 
 @pytest.fixture
 def sampled(pipeline: Pipeline) -> Tensor:
-    return pipeline(PHOTO, seed=0, steps=2, resolution=24).mesh.vertices
+    return pipeline(PHOTO, seed=0, steps=2, resolution=24, **PLAIN).mesh.vertices
 
 
 @pytest.mark.parametrize("mode", ["low", "minimal"])
@@ -60,7 +61,7 @@ def test_networks_take_turns_and_the_result_is_the_same(
     OffloadedGroups(grouped(stages, mode), moves.device)
     monkeypatch.setattr(nn.Module, "to", moves)
     for _ in range(2):
-        assert torch.equal(pipeline(PHOTO, seed=0, steps=2, resolution=24).mesh.vertices, sampled)
+        assert torch.equal(pipeline(PHOTO, seed=0, steps=2, resolution=24, **PLAIN).mesh.vertices, sampled)
     if mode == "minimal":
         assert {len(names) for names in moves.history} == {1}
         order = [names[0] for names in moves.history]
@@ -135,7 +136,7 @@ def gpu_pipelines() -> dict[str, Pipeline]:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_on_a_gpu_the_modes_agree_and_leave_what_waits_on_the_cpu(gpu_pipelines: dict[str, Pipeline]):
-    results = {mode: p(PHOTO, seed=0, steps=2, resolution=24) for mode, p in gpu_pipelines.items()}
+    results = {mode: p(PHOTO, seed=0, steps=2, resolution=24, **PLAIN) for mode, p in gpu_pipelines.items()}
     for mode in ("low", "minimal"):
         difference = (results[mode].views.images - results["high"].views.images).abs().max()
         assert float(difference) < 1e-2

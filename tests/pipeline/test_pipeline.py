@@ -24,9 +24,12 @@ from instantmesh import (
 from instantmesh.cameras import photo_camera, six_view_cameras, spherical_cameras
 from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
+from instantmesh.evaluation.metrics.defects import mesh_defects
+from instantmesh.fitting.camera_search import compare_from
 from instantmesh.pipeline.loading import build, named_config
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.render.raster import render_mesh
+from tests.pipeline.plain import PLAIN, PLAIN_MESH
 from tests.pipeline.two_stages import two_stages
 
 
@@ -53,7 +56,7 @@ def truth() -> tuple[Views, torch.Tensor]:
 
 def test_six_true_views_give_the_object(pipeline, truth):
     views, masks = truth
-    mesh = pipeline.reconstruct(views)
+    mesh = pipeline.reconstruct(views, **PLAIN_MESH)
     seen = render_mesh(mesh, views.cameras, 96)
     overlap = torch.minimum(seen.mask, masks).sum() / torch.maximum(seen.mask, masks).sum()
     assert float(overlap) > 0.75
@@ -67,16 +70,16 @@ def test_six_true_views_give_the_object(pipeline, truth):
 
 def test_any_number_of_views_and_poses(pipeline, truth):
     views, _ = truth
-    assert len(pipeline.reconstruct(views[[0, 2, 4, 5]]).faces) > 100
+    assert len(pipeline.reconstruct(views[[0, 2, 4, 5]], **PLAIN_MESH).faces) > 100
     other = spherical_cameras([0.0, 75.0, 190.0], [5.0, 40.0, 0.0], radius=3.5, fov_deg=40.0)
     images = ObjectRenderer(ProceduralSurface(random_object(HELD_OUT_SEED + 6))).views(other, 50).images
-    assert len(pipeline.reconstruct(Views(images.clamp(0, 1), other)).faces) > 100
+    assert len(pipeline.reconstruct(Views(images.clamp(0, 1), other), **PLAIN_MESH).faces) > 100
 
 
 def test_photo_to_mesh_and_seeds(pipeline, photo):
     steps: list[tuple[int, int]] = []
     state = torch.get_rng_state()
-    result = pipeline(photo, seed=3, steps=4, callback=lambda done, total: steps.append((done, total)))
+    result = pipeline(photo, seed=3, steps=4, callback=lambda done, total: steps.append((done, total)), **PLAIN)
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's random numbers were touched
     assert steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert len(result.views) == 6
@@ -102,14 +105,14 @@ def test_photos_of_every_kind_are_the_same_photo(pipeline, photo, tmp_path):
 
 
 def test_camera_distance_scale_moves_the_cameras(pipeline, photo):
-    small = pipeline(photo, seed=3, steps=2, camera_distance_scale=0.9)
+    small = pipeline(photo, seed=3, steps=2, camera_distance_scale=0.9, **PLAIN)
     assert float(small.views.cameras.camera_to_world[0, :3, 3].norm()) == pytest.approx(4.0)
     with pytest.raises(InputError, match="scale"):
         pipeline(photo, seed=3, steps=2, camera_distance_scale=-1.0)
 
 
 def test_results_are_saved(pipeline, photo, tmp_path):
-    result = pipeline(photo, seed=3, steps=2)
+    result = pipeline(photo, seed=3, steps=2, **PLAIN)
     for name in ("m.glb", "m.obj", "m.ply", "m.stl"):
         loaded = trimesh.load_mesh(result.mesh.save(tmp_path / name))
         assert len(loaded.faces) == len(result.mesh.faces)
@@ -163,15 +166,15 @@ def test_meshes_are_finished(pipeline, truth, monkeypatch):
         torch.cat([raw.vertex_colors, raw.vertex_colors[:4]]),
     )
     monkeypatch.setattr(pipeline.reconstructor, "extract", lambda field, resolution=None: dirty)
-    assert len(pipeline.reconstruct(views, min_component_area=0.0).faces) == len(dirty.faces)
-    mesh = pipeline.reconstruct(views)
+    assert len(pipeline.reconstruct(views, min_component_area=0.0, **PLAIN_MESH).faces) == len(dirty.faces)
+    mesh = pipeline.reconstruct(views, **PLAIN_MESH)
     assert torch.equal(mesh.vertices, raw.vertices)
     assert torch.equal(mesh.faces, raw.faces)
 
 
 def test_fewer_faces_and_solids(pipeline, photo):
-    full = pipeline(photo, seed=3, steps=2)
-    small = pipeline(photo, seed=3, steps=2, target_faces=1000, watertight=True)
+    full = pipeline(photo, seed=3, steps=2, **PLAIN)
+    small = pipeline(photo, seed=3, steps=2, **{**PLAIN, "target_faces": 1000, "watertight": True})
     assert len(full.mesh.faces) > 2000
     assert len(small.mesh.faces) == pytest.approx(1000, abs=20)
     assert [str(step).split(":")[0] for step in small.steps] == ["cleaned", "simplified", "watertight"]
@@ -188,14 +191,14 @@ def test_a_field_without_a_surface(pipeline, truth):
         head.bias += 100
         try:
             with pytest.raises(EmptySurfaceError):
-                pipeline.reconstruct(truth[0])
+                pipeline.reconstruct(truth[0], **PLAIN_MESH)
         finally:
             head.bias -= 100
 
 
 def test_reconstruction_alone(truth):
     pipeline = Pipeline(None, two_stages().reconstructor)
-    assert isinstance(pipeline.reconstruct(truth[0]), Mesh)
+    assert isinstance(pipeline.reconstruct(truth[0], **PLAIN_MESH), Mesh)
     with pytest.raises(InputError, match="loaded without one"):
         pipeline(Image.new("RGBA", (64, 64), (255, 0, 0, 255)))
 
@@ -203,7 +206,7 @@ def test_reconstruction_alone(truth):
 def test_the_embedded_model_reconstructs_from_the_photo_itself(photo, truth):
     pipeline = Pipeline.from_pretrained("tiny", device="cpu")
     assert pipeline.multiview is None
-    result = pipeline(photo, resolution=32)
+    result = pipeline(photo, resolution=32, **PLAIN)
     assert len(result.views) == 1
     assert torch.equal(result.views.images[0], result.photo)
     assert torch.equal(result.posed.known_cameras.camera_to_world, photo_camera().camera_to_world)
@@ -211,14 +214,14 @@ def test_the_embedded_model_reconstructs_from_the_photo_itself(photo, truth):
     outline = 1 - interpolate(result.photo[None], (96, 96), mode="area")[0].amin(0)
     overlap = ((seen > 0.5) & (outline > 0.1)).sum() / ((seen > 0.5) | (outline > 0.1)).sum()
     assert float(overlap) > 0.7
-    assert isinstance(pipeline.reconstruct(truth[0]), Mesh)  # as many views as there are
+    assert isinstance(pipeline.reconstruct(truth[0], **PLAIN_MESH), Mesh)  # as many views as there are
     with pytest.raises(InputError, match="multiview=True"):
         pipeline.generate_views(result.photo)
 
 
 def test_the_photo_is_blended_into_a_texture_and_generated_views_are_not(pipeline, photo):
     alone = Pipeline(None, Pipeline.from_pretrained("tiny", device="cpu").reconstructor)
-    options = {"resolution": 32, "texture_size": 256, "target_faces": 1000}
+    options = {"resolution": 32, "texture_size": 256, "target_faces": 1000, "fit_photo": False}
 
     def error(**more) -> float:
         result = alone(photo, **options, **more)
@@ -232,6 +235,55 @@ def test_the_photo_is_blended_into_a_texture_and_generated_views_are_not(pipelin
         pipeline(photo, seed=0, steps=2, **options, **more).mesh.texture for more in ({}, {"blend_views": False})
     ]
     assert torch.equal(textures[0].image, textures[1].image)
+
+
+def test_results_are_finished_and_true_to_their_photo(photo):
+    """By default: the photo's outline and pixels, a texture, and no defect that a census would count."""
+    pipeline = Pipeline.from_pretrained("tiny", device="cpu")
+    result, guess = pipeline(photo), pipeline(photo, **PLAIN)
+    assert mesh_defects(result.mesh).classes() == ()
+    assert result.mesh.texture is not None
+    assert result.mesh.texture.image.shape == (3, 1024, 1024)
+    assert len(result.mesh.faces) <= 10_000
+    assert result.photo_camera is not None
+    assert torch.equal(result.photo_camera.camera.camera_to_world, photo_camera().camera_to_world)
+    assert result.photo_mask is not None
+
+    def psnr(mesh: Mesh) -> float:
+        seen = render_mesh(mesh, photo_camera(), 256, antialias=False).color
+        true = interpolate(result.photo[None], (256, 256), mode="area")
+        return float(-10 * (seen - true).square().mean().log10())
+
+    assert result.photo_camera.iou > 0.93
+    assert compare_from(photo_camera(), guess.mesh, result.photo, result.photo_mask).iou < result.photo_camera.iou
+    assert psnr(result.mesh) > psnr(guess.mesh) + 3
+    assert guess.photo_camera is None
+
+
+def test_the_photos_camera_is_looked_for_where_it_is_not_known(pipeline, photo, truth, monkeypatch):
+    """True views stand for generated ones; the photo was taken from elevation 15."""
+    monkeypatch.setattr(pipeline, "input_views", lambda images, settings: [truth[0]] * len(images))
+    result = pipeline(photo, **{**PLAIN, "fit_photo": True})
+    assert result.photo_camera is not None
+    assert result.photo_camera.elevation_deg == pytest.approx(15, abs=8)
+    assert result.photo_camera.iou > 0.93
+    assert "photo" in str(result.steps[-1])
+
+
+def test_an_outline_that_is_not_known_or_does_not_fit_is_left_alone(pipeline, photo, truth, monkeypatch, caplog):
+    monkeypatch.setattr(pipeline, "input_views", lambda images, settings: [truth[0]] * len(images))
+    noise = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    kept = pipeline(noise, background="keep", **{**PLAIN, "fit_photo": True})
+    assert kept.photo_camera is None
+    assert "outline isn't known" in caplog.text
+    cross = torch.zeros(4, 90, 90)
+    cross[3, 43:47] = cross[3, :, 43:47] = cross[0] = 1
+    other = pipeline(cross, **{**PLAIN, "fit_photo": True})
+    assert other.photo_camera is not None
+    assert other.photo_camera.iou < 0.75
+    assert "too little to fit" in caplog.text
+    plain = pipeline(cross, **PLAIN)
+    assert torch.equal(other.mesh.vertices, plain.mesh.vertices)
 
 
 BLOCKED = ("nvdiffrast", "kaolin", "xformers", "gradio", "ray", "bpy", "rembg", "torchvision")
@@ -271,7 +323,8 @@ def test_public_names():
 def test_textures_show_the_field_and_the_views_detail(pipeline, truth):
     """From true views, a textured mesh of few faces is nearer to the object's colours than the full one."""
     views, mask = truth
-    plain, textured = pipeline.reconstruct(views), pipeline.reconstruct(views, target_faces=2000, texture_size=512)
+    plain = pipeline.reconstruct(views, **PLAIN_MESH)
+    textured = pipeline.reconstruct(views, target_faces=2000, texture_size=512)
     assert textured.texture.image.shape == (3, 512, 512)
     assert len(textured.faces) <= 2000
     assert textured.vertex_colors is not None
@@ -285,7 +338,7 @@ def test_textures_show_the_field_and_the_views_detail(pipeline, truth):
 
 
 def test_a_result_reports_and_is_filmed(pipeline, photo, tmp_path):
-    result = pipeline(photo, seed=0, steps=2)
+    result = pipeline(photo, seed=0, steps=2, **PLAIN)
     of_mesh = instantmesh.report(result.mesh).warnings
     moved = Views(result.posed.images.roll(12, dims=-1), result.posed.cameras)  # sideways in every view: impossible
     of_both = instantmesh.report(result.mesh, moved).warnings

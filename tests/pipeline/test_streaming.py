@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -32,10 +33,11 @@ from instantmesh.pipeline.pipeline import random_generators
 from instantmesh.pipeline.reconstruction import Reconstructor
 from instantmesh.pipeline.streaming import SynchronousExecutor, executor_beside, stream
 from tests.paths import EXAMPLES
+from tests.pipeline.plain import PLAIN
 from tests.pipeline.two_stages import two_stages
 
 PHOTOS = [EXAMPLES / f"{name}.png" for name in ("egg", "ring", "crossed")]
-FEW = {"steps": 2, "resolution": 24}
+FEW = {"steps": 2, "resolution": 24, **PLAIN}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def test_a_stream_gives_the_results_of_calls_one_by_one(pipeline: Pipeline):
 
 def test_the_steps_one_by_one_are_the_call(pipeline: Pipeline):
     """What README shows: the line can be written out with the public steps."""
-    expected = pipeline(PHOTOS[0], seed=4, target_faces=500, **FEW)
+    expected = pipeline(PHOTOS[0], seed=4, **{**FEW, "target_faces": 500})
     image = pipeline.prepare(PHOTOS[0])
     views = pipeline.generate_views(image, seed=4, steps=2)
     field = pipeline.encode(views)
@@ -109,7 +111,7 @@ def test_a_generator_of_someones_own(pipeline: Pipeline):
     own.set_progress_bar_config(disable=True)
     with pytest.raises(InputError, match="Repeat has no fast mode"):
         own(PHOTOS[0], fast=True)
-    results = [outcome.unwrap() for outcome in own.stream(PHOTOS, seed=7, batch_size=3, resolution=24)]
+    results = [outcome.unwrap() for outcome in own.stream(PHOTOS, seed=7, batch_size=3, **{**FEW, "steps": None})]
     assert own.multiview.seeds == [7, 7, 7]
     assert torch.equal(results[1].views.images[3], results[1].photo)
 
@@ -141,12 +143,12 @@ class Steps:
         self.prepared = {number: threading.Event() for number in range(10)}
         self.wait_for: dict[int, threading.Event] = {}
 
-    def prepare(self, photo: int, background: str) -> Any:
+    def prepare_photo(self, photo: int, background: str) -> Any:
         self.events.append(f"prepare {photo}")
         self.prepared[photo].set()
         if photo == 9:
             raise ImageError("nine")
-        return photo
+        return SimpleNamespace(image=photo)
 
     def input_views(self, images: list[int], settings: list) -> list[Any]:
         self.events.append(f"views {images}")
@@ -162,10 +164,14 @@ class Steps:
             raise EmptySurfaceError("three")
         return field
 
-    def result(self, image: int, *_: Any) -> Result:
-        self.events.append(f"result {image}")
+    def fit_photo(self, mesh: int, *_: Any) -> int:
+        self.events.append(f"fit {mesh}")
+        return mesh
+
+    def result(self, photo: Any, *_: Any) -> Result:
+        self.events.append(f"result {photo.image}")
         result = Result.__new__(Result)
-        object.__setattr__(result, "photo", image)
+        object.__setattr__(result, "photo", photo.image)
         return result
 
 

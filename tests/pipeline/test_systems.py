@@ -20,6 +20,7 @@ from instantmesh.systems import System, known_systems, register_system, system_n
 from instantmesh.systems.instantmesh import InstantMesh, InstantMeshConfig
 from instantmesh.systems.system import _registered
 from tests.paths import EXAMPLES
+from tests.pipeline.plain import PLAIN
 
 
 class ToyConfig(InstantMeshConfig):
@@ -75,7 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_system_and_a_generator_of_another_package(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     pipeline = Pipeline.from_pretrained(folder, device="cpu")
     assert (type(pipeline.reconstructor.model), type(pipeline.multiview)) == (Toy, Repeat)
-    result = pipeline(EXAMPLES / "egg.png")
+    result = pipeline(EXAMPLES / "egg.png", **PLAIN)
     assert float(result.mesh.vertices.norm(dim=1).mean()) == pytest.approx(0.5, abs=0.05)
     out = tmp_path / "out"
     arguments = ["instantmesh", "generate", str(EXAMPLES / "egg.png"), "-o", str(out), "--model", str(folder)]
@@ -100,7 +101,7 @@ def test_a_model_whose_only_view_is_the_photo_needs_no_generator(folder: Path):
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "photo": "only_view"}))
     pipeline = Pipeline.from_pretrained(folder, device="cpu")
     assert pipeline.multiview is None
-    result = pipeline(EXAMPLES / "egg.png")
+    result = pipeline(EXAMPLES / "egg.png", **PLAIN)
     assert len(result.views) == 1
     assert float(result.views.known_cameras.camera_to_world[0, :3, 3].norm()) == pytest.approx(4.0)
     with_generator = Pipeline.from_pretrained(folder, device="cpu", multiview=True)
