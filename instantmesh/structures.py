@@ -292,7 +292,7 @@ class Mesh:
                 glTF; "x" for "z", which is the world's own frame.
             size_m: how long the longest side of the bounding box becomes, in metres; None keeps the world's units.
             origin: the bounding box's "center", or the centre of its "bottom"; None keeps the world's.
-            texture_format: of the texture in a GLB: "png", or "jpeg" or "webp" for a sixth of its size.
+            texture_format: of the texture in a GLB: "png", or "jpeg" or "webp", which are smaller and not exact.
             overwrite: whether existing files may be replaced.
 
         Raises:

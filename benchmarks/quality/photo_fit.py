@@ -65,6 +65,9 @@ def compare(pipeline: Pipeline, true: Mesh, elevation_deg: float) -> dict[str, d
 def run(arguments: argparse.Namespace) -> None:
     pipeline = Pipeline.from_pretrained(arguments.model)
     pipeline.set_progress_bar_config(disable=True)
+    if arguments.unbounded:
+        model = pipeline.reconstructor.model
+        model.config = model.config.model_copy(update={"depth_per_width": None})
     records: list[dict[str, Any]] = []
     for folder in arguments.folders:
         for path in tqdm(mesh_files(folder), desc=folder.name):
@@ -82,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
             row = " ".join(f"{number:14.3f}" for number in numbers.values())
             print(f"{group:12} {elevation:9.0f} {fit:>4} {row}")
     if arguments.out:
-        write_results(arguments.out, model=arguments.model, means=means, objects=records)
+        write_results(arguments.out, model=arguments.model, unbounded=arguments.unbounded, means=means, objects=records)
 
 
 def main() -> None:
@@ -90,6 +93,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="folders of mesh files, y up")
     parser.add_argument("--model", default="tiny", help="name or folder (default tiny)")
     parser.add_argument("--elevations", type=float, nargs="+", default=[10.0], help="of the photos, in degrees")
+    parser.add_argument("--unbounded", action="store_true", help="without the model's bound on depth per width")
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     try:
         with torch.no_grad():

@@ -76,7 +76,8 @@ TextureSize = Annotated[
     int, typer.Option(min=0, help="Give the mesh a texture with sides of this many texels; 0: colours at vertices.")
 ]
 TextureFormatOption = Annotated[
-    TextureFormat, typer.Option("--texture-format", help="Of a GLB's texture; jpeg and webp take a sixth of the size.")
+    TextureFormat,
+    typer.Option("--texture-format", help="Of a GLB's texture; jpeg and webp are smaller, and not exact."),
 ]
 BlendViews = Annotated[
     bool | None,

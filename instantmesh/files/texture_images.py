@@ -24,7 +24,7 @@ def check_texture_format(name: str) -> None:
 
 
 def texture_bytes(image: NDArray[np.uint8], texture_format: TextureFormat = "png") -> bytes:
-    """An image (h, w, 3) as a file. JPEG and WebP lose a little, and take a sixth of the bytes."""
+    """An image (h, w, 3) as a file. JPEG and WebP lose a little, and take fewer bytes."""
     data = io.BytesIO()
     Image.fromarray(image).save(data, texture_format.upper(), **_OPTIONS[texture_format])
     return data.getvalue()

@@ -253,18 +253,17 @@ class Pipeline:
         if photo.mask is None:
             _log.warning("the photo's outline isn't known (background='keep', and no plain one): it isn't fitted")
             return Fit(mesh)
-        if self.reconstructor.model.takes_generated_views or views.cameras is None:
-            camera = find_camera(mesh, photo.image, photo.mask, expected=EXPECTED_DIRECTION_DEG)
-            if camera.iou < LEAST_IOU:
-                _log.warning("%s, too little to fit the mesh to the photo", camera)
-                return Fit(mesh, camera)
-        else:
-            camera = compare_from(views.cameras, mesh, photo.image, photo.mask)
-        outlined = self.reconstructor.outlined(field, camera.camera, photo.mask)
-        fitted = self.extract(outlined, settings.resolution)
-        camera = compare_from(camera.camera, fitted, photo.image, photo.mask)
-        _log.info("%s", camera)
-        return Fit(fitted, camera, PosedPhoto(photo.image, photo.mask, camera.camera))
+        camera = None if self.reconstructor.model.takes_generated_views else views.cameras
+        if camera is None:
+            found = find_camera(mesh, photo.image, photo.mask, expected=EXPECTED_DIRECTION_DEG)
+            if found.iou < LEAST_IOU:
+                _log.warning("%s, too little to fit the mesh to the photo", found)
+                return Fit(mesh, found)
+            camera = found.camera
+        fitted = self.extract(self.reconstructor.outlined(field, camera, photo.mask), settings.resolution)
+        photo_camera = compare_from(camera, fitted, photo.image, photo.mask)
+        _log.info("%s", photo_camera)
+        return Fit(fitted, photo_camera, PosedPhoto(photo.image, photo.mask, photo_camera.camera))
 
     @torch.no_grad()
     def finish(
