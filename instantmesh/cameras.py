@@ -78,13 +78,21 @@ def six_view_cameras(radius: float = SIX_VIEW_RADIUS) -> Cameras:
     return spherical_cameras(SIX_VIEW_AZIMUTHS_DEG, SIX_VIEW_ELEVATIONS_DEG, radius, SIX_VIEW_FOV_DEG)
 
 
-def photo_camera() -> Cameras:
+def photo_camera(elevation_deg: float = PHOTO_ELEVATION_DEG) -> Cameras:
     """The camera under which a photo is a view of its object.
 
-    In front (azimuth 0), a little above, at the six views' radius and field of view. Where the photo was really taken
-    from nobody knows.
+    In front (azimuth 0), at the six views' radius and field of view: a photo tells neither distance nor size.
+
+    Args:
+        elevation_deg: from how high it was taken.
     """
-    return spherical_cameras((0.0,), (PHOTO_ELEVATION_DEG,), SIX_VIEW_RADIUS, SIX_VIEW_FOV_DEG)
+    return spherical_cameras((0.0,), (elevation_deg,), SIX_VIEW_RADIUS, SIX_VIEW_FOV_DEG)
+
+
+def elevations_deg(cameras: Cameras) -> Float[Tensor, " n"]:
+    """How high above the horizon each camera stands, seen from the origin."""
+    x, y, z = cameras.camera_to_world[:, :3, 3].unbind(-1)
+    return torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))
 
 
 def orbit_cameras(n: int, elevation_deg: float = 20.0, radius: float = 4.5, fov_deg: float = 30.0) -> Cameras:

@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from instantmesh.cameras import SIX_VIEW_FOV_DEG, SIX_VIEW_RADIUS, look_at_origin, project, spherical_cameras
+from instantmesh.cameras import (
+    SIX_VIEW_FOV_DEG,
+    SIX_VIEW_RADIUS,
+    elevations_deg,
+    look_at_origin,
+    project,
+    spherical_cameras,
+)
 from instantmesh.errors import ImageError, InputError
 from instantmesh.render.raster import render_mesh
 from instantmesh.structures import Cameras, Mesh
@@ -67,8 +74,7 @@ class PhotoCamera:
     @property
     def elevation_deg(self) -> float:
         """Above the horizon."""
-        x, y, z = self.camera.camera_to_world[0, :3, 3].tolist()
-        return math.degrees(math.atan2(z, math.hypot(x, y)))
+        return float(elevations_deg(self.camera))
 
     @property
     def roll_deg(self) -> float:

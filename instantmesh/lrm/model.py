@@ -49,8 +49,13 @@ class ReconstructionModel(nn.Module, ABC):
         """Whether it reconstructs from the views of a multiview generator."""
         return not self.single_view
 
-    def photo_view(self, image: Float[Tensor, "3 s s"]) -> Views:
-        """The photo as a view, with the camera that the system knows it by, if it needs one."""
+    def photo_view(self, image: Float[Tensor, "3 s s"], elevation_deg: float | None = None) -> Views:
+        """The photo as a view, with the camera that the system knows it by, if it needs one.
+
+        Args:
+            image: on `background`.
+            elevation_deg: from how high it was taken; None is the system's estimate. For systems that need a camera.
+        """
         return Views(image[None])
 
     def forward(

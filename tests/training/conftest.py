@@ -19,8 +19,8 @@ from instantmesh.training.embedded.samples import GeometrySamples
 def small_data() -> GeometryDataset:
     rows = [dataset_row(seed, None, 32, 2) for seed in range(4)]
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    images, query_frames = arrays.pop("images"), arrays.pop("query_frames")
-    return GeometryDataset((), np.arange(4), np.full(4, -1, np.int32), images, query_frames, GeometrySamples(**arrays))
+    views = [arrays.pop(name) for name in ("images", "query_frames", "query_elevations")]
+    return GeometryDataset((), np.arange(4), np.full(4, -1, np.int32), *views, GeometrySamples(**arrays))
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +31,7 @@ def small_model() -> InstantMeshConfig:
         encoder=ViTConfig(hidden_size=32, layers=1, heads=2, mlp_size=64, patch_size=8, trained_grid=4, ray_octaves=3),
         triplane=TriplaneConfig(dim=32, layers=1, heads=2, low_res=4, channels=8, upsampler="smooth"),
         grid_resolution=16,
+        elevation=4,
     )
 
 

@@ -109,15 +109,15 @@ def test_variations_follow_from_the_seed_and_stay_in_the_unit_ball(asset):
     assert not np.allclose(again.vertices, other.vertices)
 
 
-def test_the_photos_frame_fills_the_constant_cameras_image(asset):
+def test_the_photos_frame_fills_the_image_of_its_camera(asset):
     import torch
 
-    for azimuth in (0.0, 1.0, 4.0):
-        angle, x, y, z, scale = photo_frame(asset.vertices, azimuth)
+    for azimuth, elevation_deg in ((0.0, 10.0), (1.0, -10.0), (4.0, 40.0)):
+        angle, x, y, z, scale = photo_frame(asset.vertices, azimuth, elevation_deg)
         cos, sin = np.cos(angle), np.sin(angle)
         turned = asset.vertices @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]).T
         moved = (scale * (turned - (x, y, z))).astype(np.float32)
-        uv = project(torch.from_numpy(moved), photo_camera())[0][0].numpy()
+        uv = project(torch.from_numpy(moved), photo_camera(elevation_deg))[0][0].numpy()
         size = np.ptp(uv, axis=0).max()
         assert np.abs(moved).max() <= 0.981
         assert size == pytest.approx(0.85, abs=1e-3) or np.abs(moved).max() == pytest.approx(0.98, abs=1e-3)

@@ -49,13 +49,16 @@ def test_batches_turn_images_cameras_and_geometry_together(small_data, small_mod
 
 
 def test_photos_come_with_the_geometry_in_their_cameras_frame(small_data, small_model):
-    """What the photo shows lies where the constant camera sees the moved points: inside the silhouette, about."""
+    """What the photo shows lies where the camera of its elevation sees the moved points: in the silhouette, about."""
     config = geometry(small_model, camera_noise=0.0, photo_probability=1.0)
     batch = GeometrySource(small_data, config).batch(np.arange(4), np.random.default_rng(1))
     assert batch.images.shape == (4, 1, 3, 32, 32)
-    torch.testing.assert_close(batch.cameras[0], camera_vector(photo_camera()))
+    assert not torch.allclose(batch.cameras[0], batch.cameras[1])
     for index in range(4):
-        uv, _ = project(batch.surface_points[index], photo_camera())
+        query = int((batch.photos[index] - batch.images[index]).abs().sum((1, 2, 3)).argmin())
+        camera = photo_camera(float(batch.elevations[index, query]))
+        torch.testing.assert_close(batch.cameras[index], camera_vector(camera))
+        uv, _ = project(batch.surface_points[index], camera)
         low, high = uv[0].amin(0), uv[0].amax(0)
         size, reach = float((high - low).max()), float(batch.surface_points[index].abs().max())
         assert size == pytest.approx(0.85, abs=0.05) or (size < 0.85 and reach == pytest.approx(0.98, abs=0.06))

@@ -3,6 +3,7 @@
 images.npy          (n, 7 + e, s, s, 4) uint8 RGBA, straight alpha: the query view from azimuth 0, the six fixed
                       views, e more query views from any azimuth
 query_frames.npy      (n, 1 + e, 5) float32: the frame of each query view's object (`photo_frame`)
+query_elevations.npy  (n, 1 + e) float32: from how high each query view was taken, degrees
 points.npy            (n, p, 3) float16      distances.npy         (n, p) float16
 surface_points.npy    (n, q, 3) float16      surface_distances.npy (n, q) float16
 surface_colors.npy    (n, q, 3) uint8        surface_normals.npy   (n, q, 3) int8, times 127
@@ -24,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from instantmesh.cameras import six_view_cameras
+from instantmesh.cameras import elevations_deg, six_view_cameras
 from instantmesh.config import StrictModel
 from instantmesh.data.assets import load_asset
 from instantmesh.data.object_renderer import ObjectRenderer, Surface, query_camera
@@ -67,6 +68,7 @@ class GeometryDataset:
     asset_index: NDArray[np.int32]
     images: NDArray[np.uint8]
     query_frames: NDArray[np.float32]
+    query_elevations: NDArray[np.float32]
     samples: GeometrySamples
 
     @classmethod
@@ -90,11 +92,16 @@ class GeometryDataset:
             return array if len(good) == len(state) else array[good]
 
         samples = GeometrySamples(**{field.name: load(field.name) for field in fields(GeometrySamples)})
-        seeds, asset_index, images, query_frames = map(load, ("seeds", "asset_index", "images", "query_frames"))
-        return cls(_read_assets(folder), seeds, asset_index, images, query_frames, samples)
+        names = ("seeds", "asset_index", "images", "query_frames", "query_elevations")
+        return cls(_read_assets(folder), *map(load, names), samples)
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def query_places(self) -> NDArray[np.int64]:
+        """Which of the images are query views: the six views stand between the first and the others."""
+        return np.r_[0, 7 : self.images.shape[1]]
 
     def surface(self, row: int) -> tuple[Surface, bool]:
         """What the images of a row show, and whether its faces have two sides (`ObjectRenderer`)."""
@@ -205,8 +212,8 @@ def dataset_row(seed: int, asset: str | None, size_px: int, more_queries: int) -
     surface, obj = _object(seed, asset)
     renderer = ObjectRenderer(surface, two_sided=asset is not None)
     rng = np.random.default_rng([seed, 1])
-    query = query_camera(surface.vertices, rng)
-    images = [renderer.rgba_images(cameras, size_px) for cameras in (query, six_view_cameras())]
+    queries = [query_camera(surface.vertices, rng)]
+    images = [renderer.rgba_images(cameras, size_px) for cameras in (queries[0], six_view_cameras())]
     samples: GeometrySamples
     if isinstance(surface, VariedAsset):
         samples = asset_samples(surface, rng)
@@ -214,10 +221,16 @@ def dataset_row(seed: int, asset: str | None, size_px: int, more_queries: int) -
         samples = geometry_samples(obj, rng, **(_THIN_PARTS_SAMPLES if has_thin_parts(seed) else {}))
     azimuths = [0.0, *rng.uniform(0, 2 * np.pi, more_queries)]
     for azimuth in azimuths[1:]:
-        camera = query_camera(surface.vertices, rng, float(np.rad2deg(azimuth)))
-        images.append(renderer.rgba_images(camera, size_px))
-    frames = np.stack([photo_frame(surface.vertices, azimuth) for azimuth in azimuths])
-    return {"images": np.concatenate(images), "query_frames": frames, **asdict(samples)}
+        queries.append(query_camera(surface.vertices, rng, float(np.rad2deg(azimuth))))
+        images.append(renderer.rgba_images(queries[-1], size_px))
+    elevations = [float(elevations_deg(camera)) for camera in queries]
+    frames = np.stack([photo_frame(surface.vertices, *pose) for pose in zip(azimuths, elevations, strict=True)])
+    return {
+        "images": np.concatenate(images),
+        "query_frames": frames,
+        "query_elevations": np.array(elevations, np.float32),
+        **asdict(samples),
+    }
 
 
 def _write_row(job: tuple[str, int, int, str | None]) -> str | None:

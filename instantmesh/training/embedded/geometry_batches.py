@@ -24,8 +24,9 @@ class GeometryConfig(StageConfig):
     Attributes:
         start: a checkpoint, model folder or run to start from; random weights where it is left out. A smaller model is
             grown (`transfer.grown`).
-        photo_probability: how often a batch shows one photo of every object, under the constant camera that stands
-            for an unknown one (`photo_frame`), in place of the six views.
+        photo_probability: how often a batch shows one photo of every object, under the camera of its elevation
+            (`photo_frame`), in place of the six views.
+        elevation_weight: of the photos' elevations, for models that estimate them.
     """
 
     model: InstantMeshConfig
@@ -36,6 +37,7 @@ class GeometryConfig(StageConfig):
     hue_weight: float = 20.0  # of hues beside brightness, which has most of the colours' variance and is learned alone
     slope_weight: float = 0.1
     photo_probability: float = 0.0
+    elevation_weight: float = 1.0
     subset_probability: float = 0.15  # how often some of the six views are left out
     camera_noise: float = 0.005
     free_rotation_probability: float = 0.1  # of any angle about z; otherwise a multiple of 120 degrees
@@ -48,13 +50,16 @@ class GeometryBatch(Batch):
     Attributes:
         rows: of the data set.
         frames: in which its samples and images are put, see `photo_frame`.
-        cameras: camera vectors, with noise. The others are as in `dataset`.
+        images: what the model reconstructs from, and their `cameras`: camera vectors, with noise.
+        photos: of each object, and their `elevations` in degrees. The others are as in `dataset`.
     """
 
     rows: Int[Tensor, " b"]
     frames: Float[Tensor, "b 5"]
     images: Float[Tensor, "b v 3 h w"]
     cameras: Float[Tensor, "b v 16"]
+    photos: Float[Tensor, "b e 3 h w"]
+    elevations: Float[Tensor, "b e"]
     points: Float[Tensor, "b p 3"]
     distances: Float[Tensor, "b p"]
     surface_points: Float[Tensor, "b q 3"]
@@ -88,6 +93,8 @@ class GeometrySource:
             frames,
             on_white(torch.from_numpy(images))[0],
             vectors + noise,
+            on_white(torch.from_numpy(data.images[rows][:, data.query_places]))[0],
+            torch.from_numpy(data.query_elevations[rows]),
             into_frames(floats(known.points), frames),
             floats(known.distances) * scale,
             into_frames(floats(known.surface_points), frames),
@@ -99,11 +106,11 @@ class GeometrySource:
     def _photos(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Tensor, Tensor]:
         """One of each object's query views (b, 1, s, s, 4), its camera's vector and frame."""
         data = self._data
-        query = rng.integers(data.query_frames.shape[1], size=len(rows))
-        place = np.where(query == 0, 0, 6 + query)  # the six views stand between the first and the others
-        vector = camera_vector(photo_camera())
+        query = rng.integers(len(data.query_places), size=len(rows))
+        elevations = data.query_elevations[rows, query]
+        vectors = torch.stack([camera_vector(photo_camera(float(elevation))) for elevation in elevations])
         frames = torch.from_numpy(data.query_frames[rows, query])
-        return data.images[rows, place][:, None], vector.repeat(len(rows), 1, 1), frames
+        return data.images[rows, data.query_places[query]][:, None], vectors, frames
 
     def _six_views(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.uint8], Tensor, Tensor]:
         """The six views (b, v, s, s, 4), of which some are left out now and then, camera vectors and frames."""

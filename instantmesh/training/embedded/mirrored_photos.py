@@ -1,6 +1,6 @@
 """Batches of photos in which half of the objects are mirrored: two objects for one, each as likely as the other.
 
-The constant camera of photos looks along the x axis (`photo_frame`), so a mirrored photo shows the object mirrored in
+The cameras of photos look from above the x axis (`photo_frame`), so a mirrored photo shows the object mirrored in
 the plane y = 0. Batches of six views are left alone: a mirrored rig has other elevations.
 """
 
@@ -36,6 +36,7 @@ def mirrored(batch: GeometryBatch, chosen: Bool[Tensor, " b"]) -> GeometryBatch:
     return replace(
         batch,
         images=torch.where(chosen[:, None, None, None, None], batch.images.flip(-1), batch.images),
+        photos=torch.where(chosen[:, None, None, None, None], batch.photos.flip(-1), batch.photos),
         points=signs * batch.points,
         surface_points=signs * batch.surface_points,
         surface_normals=signs * batch.surface_normals,

@@ -1,8 +1,8 @@
-"""Where a reconstruction from one photo puts its object: in the frame of a constant camera.
+"""Where a reconstruction from one photo puts its object: upright, in front of a camera at the photo's elevation.
 
-A photo tells neither distance nor size. So the object stands where a camera in front of it (azimuth 0, elevation 10
-degrees, the six views' radius and field of view) sees it centred, at the size that photos are cropped to: what is seen
-in the photo then lies on the rays of that camera, and only depth is left to be guessed.
+A photo tells neither distance nor size. So the object stands where `cameras.photo_camera` (azimuth 0, the photo's
+elevation, the six views' radius and field of view) sees it centred, at the size that photos are cropped to: what is
+seen in the photo then lies on the rays of that camera, and only depth is left to be guessed.
 
 A frame is five numbers: x' = scale * (R_z(angle) x - centre); angle in radians, then the centre's x, y, z, then scale.
 """
@@ -21,13 +21,13 @@ _LARGEST_COORDINATE = 0.98  # planes end at 1
 _ITERATIONS = 6
 
 
-def photo_frame(vertices: NDArray[np.floating], azimuth: float) -> NDArray[np.float32]:
-    """The frame (5,) of an object that is photographed from `azimuth` (radians).
+def photo_frame(vertices: NDArray[np.floating], azimuth: float, elevation_deg: float) -> NDArray[np.float32]:
+    """The frame (5,) of an object that is photographed from `azimuth` (radians) and `elevation_deg`.
 
     Objects that are longer along the camera's axis than the planes reach are made smaller than the photo shows them.
     """
     turned = vertices @ _rotation(-azimuth).T
-    camera = photo_camera()
+    camera = photo_camera(elevation_deg)
     pose = camera.camera_to_world[0].double().numpy()
     rotation, position, focal = pose[:3, :3], pose[:3, 3], float(camera.intrinsics[0, 0, 0])
     centre, scale = (turned.min(0) + turned.max(0)) / 2, 1.0
