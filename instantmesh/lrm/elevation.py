@@ -9,27 +9,27 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 _LEVELS = 4  # each halves the image's side
+_SIDE = 4  # of the last map: where something is seen says as much as what
 _MEAN_DEG, _SPREAD_DEG = 15.0, 15.0  # of the photos in training, so that the network's output is about normal
 
 
 class ElevationEstimator(nn.Module):
-    """Images of one size, objects centred on white, to elevations.
+    """Images of objects, centred on white, to elevations.
 
     Args:
         channels: of the first level; each level has twice as many as the one before.
-        image_size_px: side of the images, a multiple of 16.
     """
 
-    def __init__(self, channels: int, image_size_px: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         widths = [3, *(channels * 2**level for level in range(_LEVELS))]
         self.levels = nn.Sequential(*(_Level(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)))
-        side = image_size_px // 2**_LEVELS
-        self.head = nn.Sequential(nn.Linear(widths[-1] * side**2, 64), nn.SiLU(), nn.Linear(64, 1))
+        self.pool = nn.AdaptiveAvgPool2d(_SIDE)
+        self.head = nn.Sequential(nn.Linear(widths[-1] * _SIDE**2, 64), nn.SiLU(), nn.Linear(64, 1))
 
     def forward(self, images: Float[Tensor, "n 3 s s"]) -> Float[Tensor, " n"]:
         """Degrees above the horizon. Images in [0, 1]."""
-        return _MEAN_DEG + _SPREAD_DEG * self.head(self.levels(1 - images).flatten(1)).squeeze(-1)
+        return _MEAN_DEG + _SPREAD_DEG * self.head(self.pool(self.levels(1 - images)).flatten(1)).squeeze(-1)
 
 
 class _Level(nn.Module):

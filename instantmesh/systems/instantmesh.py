@@ -70,7 +70,7 @@ class InstantMesh(ReconstructionModel):
         upsampler = {"deconv": DeconvUpsampler, "smooth": SmoothUpsampler}[planes.upsampler]
         self.upsampler = upsampler(planes.dim, planes.channels)
         self.head = (SurfaceHead if config.representation == "mesh" else RadianceHead)(planes.channels)
-        self.elevation = None if config.elevation is None else ElevationEstimator(config.elevation, config.image_size_px)
+        self.elevation = None if config.elevation is None else ElevationEstimator(config.elevation)
 
     @property
     def takes_photo(self) -> bool:
