@@ -67,7 +67,8 @@ class Cameras:
             raise CameraError("cameras have values that aren't finite")
         rotation = pose[:, :3, :3]
         identity = torch.eye(3, device=pose.device, dtype=pose.dtype)
-        if not torch.allclose(rotation @ rotation.mT, identity.expand_as(rotation), atol=1e-3) or bool(
+        products = (rotation[:, :, None] * rotation[:, None]).sum(-1)  # a matrix product would follow autocast
+        if not torch.allclose(products, identity.expand_as(products), atol=1e-3) or bool(
             (torch.linalg.det(rotation.float()) < 0).any()
         ):
             raise CameraError("camera_to_world must hold proper rotations (orthonormal, determinant +1)")

@@ -99,6 +99,9 @@ def generate(
     texture_size: TextureSize = ASSET.texture_size or 0,
     blend_views: BlendViews = None,
     camera_distance_scale: Annotated[float, typer.Option(help="Below 1 for objects that the grid cuts off.")] = 1.0,
+    elevation_deg: Annotated[
+        float | None, typer.Option(min=-90, max=90, help="From how high the photo was taken; estimated otherwise.")
+    ] = None,
     fit_photo: Annotated[bool, typer.Option(help="Give the mesh the photo's outline and pixels.")] = True,
     mesh_format: Format = MeshFormat.glb,
     texture_format: TextureFormatOption = TextureFormat.png,
@@ -137,6 +140,7 @@ def generate(
             guidance_scale=guidance_scale,
             background=background.value,
             camera_distance_scale=camera_distance_scale,
+            elevation_deg=elevation_deg,
             fit_photo=fit_photo,
             resolution=resolution,
             min_component_area=min_component_area,

@@ -5,6 +5,8 @@ object sees is then put in front of it. So the elevation is estimated first, as 
 by matching generated views), here by a small convolutional network that is trained with the reconstruction.
 """
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ class ElevationEstimator(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         widths = [3, *(channels * 2**level for level in range(_LEVELS))]
-        self.levels = nn.Sequential(*(_Level(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)))
+        self.levels = nn.Sequential(*(_Level(a, b) for a, b in pairwise(widths)))
         self.pool = nn.AdaptiveAvgPool2d(_SIDE)
         self.head = nn.Sequential(nn.Linear(widths[-1] * _SIDE**2, 64), nn.SiLU(), nn.Linear(64, 1))
 

@@ -6,7 +6,7 @@ from instantmesh.fitting.camera_search import PhotoCamera
 from instantmesh.structures import Mesh
 from instantmesh.texture.photo_colors import PosedPhoto
 
-EXPECTED_DIRECTION_DEG = (0.0, 15.0)  # azimuth and elevation that photos are mostly taken from
+EXPECTED_ELEVATION_DEG = 15.0  # that photos are mostly taken from
 LEAST_IOU = 0.75  # of the mesh's silhouette and the photo's, below which a camera isn't trusted that was looked for
 
 

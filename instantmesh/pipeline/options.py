@@ -141,12 +141,15 @@ class PhotoOptions(SamplingOptions, ReconstructionOptions, total=False):
         background: how the object is told from its background, see `instantmesh.images.cut_out`.
         camera_distance_scale: of the views' cameras, as the reconstruction is told; above 1 the mesh grows. Only for
             systems that are told a distance.
+        elevation_deg: from how high above the object's horizon the photo was taken, if that is known, -90 to 90. None:
+            a system that is told estimates it; for others it is looked for with the mesh (`fit_photo`).
         fit_photo: make the mesh true to the photo: give it the photo's outline, and where the photo sees it the photo's
             pixels. For a system that doesn't know the photo's camera, that is looked for first.
     """
 
     background: Background
     camera_distance_scale: float
+    elevation_deg: float | None
     fit_photo: bool
 
 
@@ -155,7 +158,28 @@ class PhotoSettings(Sampling, Reconstruction):
 
     background: Background = "auto"
     camera_distance_scale: Annotated[Real, Field(gt=0)] = 1.0
+    elevation_deg: Annotated[Real, Field(ge=-90, le=90)] | None = None
     fit_photo: bool = True
+
+
+class SidesOptions(ReconstructionOptions, total=False):
+    """How photos of several sides become one mesh.
+
+    Attributes:
+        background: how the object is told from its background, see `instantmesh.images.cut_out`.
+        elevation_deg: from how high all photos were taken, if that is known, -90 to 90. None: a system that can
+            estimates it for each; in any case it is refined.
+    """
+
+    background: Background
+    elevation_deg: float | None
+
+
+class SidesSettings(Reconstruction):
+    """Checked `SidesOptions`."""
+
+    background: Background = "auto"
+    elevation_deg: Annotated[Real, Field(ge=-90, le=90)] | None = None
 
 
 class StreamOptions(PhotoOptions, total=False):

@@ -1,7 +1,7 @@
 """One photo to a coloured mesh: the steps, and the line that calls them."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,15 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from instantmesh import images
+from instantmesh.cameras import elevations_deg
 from instantmesh.errors import InputError
 from instantmesh.finishing import Finished, FinishingOptions, finish
 from instantmesh.fitting.camera_search import compare_from, find_camera
+from instantmesh.fitting.photo_set import SidePhoto, azimuth_of, pose_photos
 from instantmesh.multiview.generator import MultiviewGenerator
 from instantmesh.multiview.reference_attention import Attention
 from instantmesh.pipeline.devices import choose_device, choose_dtypes
-from instantmesh.pipeline.fit import EXPECTED_DIRECTION_DEG, LEAST_IOU, Fit
+from instantmesh.pipeline.fit import EXPECTED_ELEVATION_DEG, LEAST_IOU, Fit
 from instantmesh.pipeline.loading import load_multiview, load_reconstruction
 from instantmesh.pipeline.offloading import check_memory_mode, place_networks
 from instantmesh.pipeline.options import (
@@ -28,6 +30,8 @@ from instantmesh.pipeline.options import (
     ReconstructionOptions,
     Sampling,
     SamplingOptions,
+    SidesOptions,
+    SidesSettings,
     StreamOptions,
     StreamSettings,
 )
@@ -183,6 +187,59 @@ class Pipeline:
         self.check(settings)
         return stream(self, photos, settings)
 
+    def from_photos(self, photos: "Mapping[str | float, ImageSource]", **options: Unpack[SidesOptions]) -> Result:
+        """Make a mesh from photos of several sides of an object, without knowing their cameras.
+
+        The same object in the same pose and state, nothing cut off, in similar light. Sides are the object's own: its
+        left side is where its left hand is, which a viewer in front of it has on the right.
+
+        Args:
+            photos: two or more, by side: "front", "left", "back", "right", "front-left" and so on
+                (`fitting.photo_set.SIDES_DEG`), or by azimuth in degrees: 0 is the front, 90 the left side. The first
+                one's camera stands exactly at its azimuth.
+            options: see `SidesOptions`.
+
+        Raises:
+            ImageError: a photo is unreadable, too small, or without foreground.
+            EmptySurfaceError: no surface came out.
+            InputError: an option that can't be, no such side, fewer than two photos or two of one side, a background
+                that can't be told from the object, or a system that reconstructs from one view.
+
+        Example:
+            >>> result = pipe.from_photos({"front": "a.png", "left": "b.png", "back": "c.png"})
+            >>> [camera.elevation_deg for camera in result.side_cameras]
+        """
+        settings = SidesSettings.of(**options)
+        sides = {side: azimuth_of(side) for side in photos}
+        model = self.reconstructor.model
+        if model.single_view:
+            raise InputError(f"{model.system} reconstructs from one photo; for several sides use another model")
+        prepared = [self._side(side, photos[side], azimuth, settings) for side, azimuth in sides.items()]
+        found = pose_photos(prepared, self.reconstructor)
+        field = self.encode(found.views)
+        mesh = self.extract(field, settings.resolution)
+        finished = self._finished(mesh, field, found.views, None, settings, blend_views=True)
+        return Result(
+            finished.mesh,
+            found.views,
+            prepared[0].image,
+            found.views,
+            field,
+            self.reconstructor.ray_renderer(field),
+            finished.steps,
+            photo_mask=prepared[0].mask,
+            photo_camera=found.cameras[0],
+            side_cameras=found.cameras,
+        )
+
+    def _side(self, side: str | float, source: "ImageSource", azimuth_deg: float, settings: SidesSettings) -> SidePhoto:
+        """A photo prepared, with what is known of its camera."""
+        photo = self.prepare_photo(source, settings.background)
+        if photo.mask is None:
+            raise InputError(f"the outline of the photo {side!r} isn't known: background='keep' needs a plain one")
+        told = self.reconstructor.model.photo_view(photo.image, settings.elevation_deg).known_cameras
+        return SidePhoto(str(side), azimuth_deg, float(elevations_deg(told)), photo.image, photo.mask)
+
     def prepare(self, photo: "ImageSource", background: "Background" = "auto") -> Float[Tensor, "3 s s"]:
         """The photo's object cut out, centred in a square, on the grey level that the system was trained with.
 
@@ -226,7 +283,8 @@ class Pipeline:
         """
         model = self.reconstructor.model
         if not model.takes_generated_views:
-            return [model.photo_view(image) for image in images]
+            elevations = (one.elevation_deg for one in settings)
+            return [model.photo_view(image, elevation) for image, elevation in zip(images, elevations, strict=True)]
         return self._generate(images, settings)
 
     def encode(self, views: Views) -> Field:
@@ -255,7 +313,8 @@ class Pipeline:
             return Fit(mesh)
         camera = None if self.reconstructor.model.takes_generated_views else views.cameras
         if camera is None:
-            found = find_camera(mesh, photo.image, photo.mask, expected=EXPECTED_DIRECTION_DEG)
+            elevation = EXPECTED_ELEVATION_DEG if settings.elevation_deg is None else settings.elevation_deg
+            found = find_camera(mesh, photo.image, photo.mask, expected=(0.0, elevation))
             if found.iou < LEAST_IOU:
                 _log.warning("%s, too little to fit the mesh to the photo", found)
                 return Fit(mesh, found)

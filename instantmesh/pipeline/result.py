@@ -26,6 +26,7 @@ class Result:
         photo_mask: (1, s, s) of its object, in [0, 1]; None where nothing was cut out and the background isn't plain.
         photo_camera: where the photo was taken from, in the mesh's frame, and how well the mesh looks like it from
             there; None where it wasn't asked for (`fit_photo=False`), or wasn't found.
+        side_cameras: the same for every photo, where several sides were given (`Pipeline.from_photos`).
         steps: what each step of finishing did to the mesh; `str(step)` says it in words.
 
     Example:
@@ -42,6 +43,7 @@ class Result:
     steps: tuple[Step, ...]
     photo_mask: Float[Tensor, "1 s s"] | None = None
     photo_camera: PhotoCamera | None = None
+    side_cameras: tuple[PhotoCamera, ...] = ()
 
     def __repr__(self) -> str:
         return f"Result({self.mesh!r}, {self.views!r})"

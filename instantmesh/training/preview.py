@@ -19,8 +19,10 @@ def reconstruction_images(
     previews = {"input": tile(images, columns=3)}
     was_training = model.training
     try:
-        mesh = Reconstructor(model).extract(model.field(model(images[None], cameras[None])[0].float()))
-        previews["mesh"] = preview_sheet(mesh.to("cpu"), images.shape[-1])
+        planes = model(images[None], cameras[None])[0].float()  # in the run's precision; the rest needs float32
+        with torch.autocast(images.device.type, enabled=False):
+            mesh = Reconstructor(model).extract(model.field(planes))
+            previews["mesh"] = preview_sheet(mesh.to("cpu"), images.shape[-1])
     except EmptySurfaceError:
         pass
     finally:

@@ -21,7 +21,7 @@ from instantmesh import (
     UnknownModelError,
     Views,
 )
-from instantmesh.cameras import photo_camera, six_view_cameras, spherical_cameras
+from instantmesh.cameras import elevations_deg, photo_camera, six_view_cameras, spherical_cameras
 from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.evaluation.metrics.defects import mesh_defects
@@ -209,8 +209,9 @@ def test_the_embedded_model_reconstructs_from_the_photo_itself(photo, truth):
     result = pipeline(photo, resolution=32, **PLAIN)
     assert len(result.views) == 1
     assert torch.equal(result.views.images[0], result.photo)
-    assert torch.equal(result.posed.known_cameras.camera_to_world, photo_camera().camera_to_world)
-    seen = render_mesh(result.mesh, photo_camera(), 96).mask[0, 0]
+    camera = result.posed.known_cameras
+    assert torch.allclose(camera.camera_to_world, photo_camera(float(elevations_deg(camera))).camera_to_world)
+    seen = render_mesh(result.mesh, camera, 96).mask[0, 0]
     outline = 1 - interpolate(result.photo[None], (96, 96), mode="area")[0].amin(0)
     overlap = ((seen > 0.5) & (outline > 0.1)).sum() / ((seen > 0.5) | (outline > 0.1)).sum()
     assert float(overlap) > 0.7
@@ -219,13 +220,27 @@ def test_the_embedded_model_reconstructs_from_the_photo_itself(photo, truth):
         pipeline.generate_views(result.photo)
 
 
+def test_the_photos_elevation_can_be_said(photo):
+    pipeline = Pipeline.from_pretrained("tiny", device="cpu")
+    meshes = []
+    for elevation_deg in (0, 40.0):
+        result = pipeline(photo, elevation_deg=elevation_deg, resolution=32, **PLAIN)
+        camera = photo_camera(elevation_deg)
+        assert torch.equal(result.posed.known_cameras.camera_to_world, camera.camera_to_world)
+        meshes.append(result.mesh)
+        assert compare_from(camera, result.mesh, result.photo, result.photo_mask).iou > 0.6
+    assert len(meshes[0].vertices) != len(meshes[1].vertices)
+    with pytest.raises(InputError, match="elevation_deg"):
+        pipeline(photo, elevation_deg=95)
+
+
 def test_the_photo_is_blended_into_a_texture_and_generated_views_are_not(pipeline, photo):
     alone = Pipeline(None, Pipeline.from_pretrained("tiny", device="cpu").reconstructor)
     options = {"resolution": 32, "texture_size": 256, "target_faces": 1000, "fit_photo": False}
 
     def error(**more) -> float:
         result = alone(photo, **options, **more)
-        seen = render_mesh(result.mesh, photo_camera(), 128)
+        seen = render_mesh(result.mesh, result.posed.known_cameras, 128)
         true = interpolate(result.photo[None], (128, 128), mode="bicubic", antialias=True)
         both = (seen.mask > 0.99) & (true.amin(1, keepdim=True) < 0.95)
         return float((seen.color - true).square().mean(1, keepdim=True)[both].mean())
@@ -246,16 +261,17 @@ def test_results_are_finished_and_true_to_their_photo(photo):
     assert result.mesh.texture.image.shape == (3, 1024, 1024)
     assert len(result.mesh.faces) <= 10_000
     assert result.photo_camera is not None
-    assert torch.equal(result.photo_camera.camera.camera_to_world, photo_camera().camera_to_world)
+    camera = result.posed.known_cameras
+    assert torch.equal(result.photo_camera.camera.camera_to_world, camera.camera_to_world)
     assert result.photo_mask is not None
 
     def psnr(mesh: Mesh) -> float:
-        seen = render_mesh(mesh, photo_camera(), 256, antialias=False).color
+        seen = render_mesh(mesh, camera, 256, antialias=False).color
         true = interpolate(result.photo[None], (256, 256), mode="area")
         return float(-10 * (seen - true).square().mean().log10())
 
     assert result.photo_camera.iou > 0.93
-    assert compare_from(photo_camera(), guess.mesh, result.photo, result.photo_mask).iou < result.photo_camera.iou
+    assert compare_from(camera, guess.mesh, result.photo, result.photo_mask).iou < result.photo_camera.iou
     assert psnr(result.mesh) > psnr(guess.mesh) + 3
     assert guess.photo_camera is None
 

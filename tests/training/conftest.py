@@ -19,8 +19,9 @@ from instantmesh.training.embedded.samples import GeometrySamples
 def small_data() -> GeometryDataset:
     rows = [dataset_row(seed, None, 32, 2) for seed in range(4)]
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    views = [arrays.pop(name) for name in ("images", "query_frames", "query_elevations")]
-    return GeometryDataset((), np.arange(4), np.full(4, -1, np.int32), *views, GeometrySamples(**arrays))
+    images, frames, elevations = (arrays.pop(name) for name in ("images", "query_frames", "query_elevations"))
+    samples = GeometrySamples(**arrays)
+    return GeometryDataset((), np.arange(4), np.full(4, -1, np.int32), images, frames, elevations, samples)
 
 
 @pytest.fixture(scope="session")

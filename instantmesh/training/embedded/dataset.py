@@ -92,8 +92,9 @@ class GeometryDataset:
             return array if len(good) == len(state) else array[good]
 
         samples = GeometrySamples(**{field.name: load(field.name) for field in fields(GeometrySamples)})
-        names = ("seeds", "asset_index", "images", "query_frames", "query_elevations")
-        return cls(_read_assets(folder), *map(load, names), samples)
+        seeds, asset_index = load("seeds"), load("asset_index")
+        images, frames, elevations = (load(name) for name in ("images", "query_frames", "query_elevations"))
+        return cls(_read_assets(folder), seeds, asset_index, images, frames, elevations, samples)
 
     def __len__(self) -> int:
         return len(self.images)
