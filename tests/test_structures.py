@@ -34,6 +34,11 @@ def test_cameras_refuse(pose, intrinsics, message):
         Cameras(pose, intrinsics)
 
 
+def test_cameras_can_be_made_in_a_host_applications_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        assert len(six_view_cameras()) == 6
+
+
 def test_cameras_are_chosen_by_lists_and_slices():
     rig = six_view_cameras()
     assert len(rig[[0, 2, 4, 5]]) == 4

@@ -3,9 +3,9 @@
     python -m benchmarks.quality.photo_sets MESHES [SCANS ...] --out benchmarks/results/photo-sets-tiny.json
 
 True meshes are photographed from the front, the left, the back and the right, from elevations between 0 and 30 degrees
-and at sizes that nobody tells (with --azimuth-error also from wrong sides, all but the front); the reconstruction gets the
-cut-outs, each cropped by itself. Chamfer distance and
-F-score after InstantMesh's protocol (each mesh scaled into [-1, 1]^3 by its own box), and errors of the cameras.
+and at sizes that nobody tells (with --azimuth-error also from wrong sides, all but the front). The reconstruction gets
+the cut-outs, each cropped by itself. Chamfer distance and F-score after InstantMesh's protocol (each mesh scaled into
+[-1, 1]^3 by its own box), and errors of the cameras.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from instantmesh.structures import Mesh
 
 SIDES = ("front", "left", "back", "right")
 HIGHEST_DEG = 30.0
-RADIUS = (3.0, 5.5)
+RADIUS = (3.9, 6.0)  # nearer, the object would be cut off
 PHOTO_SIZE_PX = 320
 
 

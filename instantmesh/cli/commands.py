@@ -1,6 +1,6 @@
 """The command line's commands.
 
-`instantmesh generate | cutout | reconstruct | finish | inspect | show | turntable | compare | models | train |
+`instantmesh generate | sides | cutout | reconstruct | finish | inspect | show | turntable | compare | models | train |
 evaluate | data`.
 """
 
@@ -49,6 +49,7 @@ from instantmesh.cli.options import (
     Up,
     Watertight,
 )
+from instantmesh.cli.sides_command import sides
 from instantmesh.errors import InputError, InstantMeshError
 from instantmesh.files.mesh_files import written_files
 from instantmesh.finishing import ASSET, Finishing
@@ -58,6 +59,7 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.command()(evaluate)
+app.command()(sides)
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130

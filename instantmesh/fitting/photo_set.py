@@ -38,7 +38,8 @@ VIEW_SIZE_PX = 512
 _COVERED = 0.85  # of a view's side by the object's longest extent, as in the views that models are trained with
 _TURNS = 2
 _LEAST_GAIN = 0.01  # of the mean intersection over union; a turn that brings less is as likely to harm as to help
-_DISAGREES = 0.8  # intersection over union below which a photo is named
+_FARTHEST_DEG = 15.0  # from the azimuth that a photo is said to show
+_DISAGREES = 0.85  # of the median photo's intersection over union; a photo with less is named
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ class PhotoSet:
         return float(np.mean([camera.iou for camera in self.cameras]))
 
 
-def azimuth_of(side: str | float) -> float:
+def azimuth_of(side: str | float | int) -> float:
     """The azimuth of a side's name, or of a number of degrees (0 the front, 90 the object's left).
 
     Raises:
@@ -101,7 +102,7 @@ def pose_photos(photos: Sequence[SidePhoto], reconstruct: Callable[[Views], Mesh
     """Find cameras of photos that agree with the mesh of all of them.
 
     Args:
-        photos: two or more, of different sides; the first one's azimuth stays as it is said.
+        photos: two or more, of different sides; their azimuths are right on average.
         reconstruct: the mesh, coloured, in the world frame, of some of the views.
 
     Raises:
@@ -115,14 +116,15 @@ def pose_photos(photos: Sequence[SidePhoto], reconstruct: Callable[[Views], Mesh
     best = first_guess(photos, reconstruct)
     for turn in range(_TURNS):
         cameras = [_found(index, photos, best, reconstruct) for index in range(len(photos))]
-        new = _compared(photos, _turned_to_label(cameras, photos[0]), reconstruct)
+        new = _compared(photos, _turned_to_labels(cameras, photos), reconstruct)
         gain = new.iou - best.iou
         _log.info("turn %d: outlines agree by %.1f %%, %.1f %% before", turn + 1, 100 * new.iou, 100 * best.iou)
         if gain < _LEAST_GAIN:
             break
         best = new
+    least = _DISAGREES * float(np.median([camera.iou for camera in best.cameras]))
     for photo, camera in zip(photos, best.cameras, strict=True):
-        if camera.iou < _DISAGREES:
+        if camera.iou < least:
             _log.warning("the photo of the %s side disagrees with the others: %s", photo.side, camera)
     return best
 
@@ -157,7 +159,7 @@ def _check(photos: Sequence[SidePhoto]) -> None:
         raise InputError(f"photos of two or more sides are needed, got {len(photos)}")
     for index, photo in enumerate(photos):
         for other in photos[:index]:
-            if abs((photo.azimuth_deg - other.azimuth_deg + 180) % 360 - 180) < 1:
+            if abs(_signed(photo.azimuth_deg - other.azimuth_deg)) < 1:
                 raise InputError(f"the photos {other.side!r} and {photo.side!r} are said to show the same side")
 
 
@@ -200,9 +202,7 @@ def _compared(
 
 def _view(photo: SidePhoto, camera: Cameras) -> Views:
     """The photo as a camera without roll sees it that looks at the origin with the six views' field of view."""
-    position = camera.camera_to_world[0, :3, 3]
-    azimuth = float(torch.rad2deg(torch.atan2(position[1], position[0])))
-    straight = _at(azimuth, float(elevations_deg(camera)))
+    straight = _at(_azimuth_deg(camera), float(elevations_deg(camera)))
     image = 1 - seen_by(straight, 1 - photo.image.float().cpu(), camera, VIEW_SIZE_PX)
     return Views(image.clamp(0, 1)[None], straight)
 
@@ -227,8 +227,10 @@ def _found(index: int, photos: Sequence[SidePhoto], known: PhotoSet, reconstruct
     except EmptySurfaceError:
         mesh = reconstruct(known.views)
     facing = replace(mesh, vertices=_turn_points(mesh.vertices.float().cpu(), -camera.azimuth_deg))
-    off_deg = (photo.azimuth_deg - camera.azimuth_deg + 180) % 360 - 180
+    off_deg = _signed(photo.azimuth_deg - camera.azimuth_deg)
     found = find_camera(facing, photo.image, photo.mask, expected=(off_deg, photo.elevation_deg))
+    if abs(_signed(found.azimuth_deg - off_deg)) > _FARTHEST_DEG:  # so wrong is a mesh more often than a label
+        return camera.camera
     return _turned(found.camera, camera.azimuth_deg)
 
 
@@ -239,8 +241,17 @@ def _turn_points(points: Float[Tensor, "v 3"], angle_deg: float) -> Float[Tensor
     return torch.stack([cos * x - sin * y, sin * x + cos * y, z], dim=-1)
 
 
-def _turned_to_label(cameras: Sequence[Cameras], first: SidePhoto) -> list[Cameras]:
-    """The cameras, turned together so that the first stands at the azimuth it is said to."""
-    position = cameras[0].camera_to_world[0, :3, 3]
-    off = first.azimuth_deg - float(torch.rad2deg(torch.atan2(position[1], position[0])))
-    return [_turned(camera, off) for camera in cameras]
+def _turned_to_labels(cameras: Sequence[Cameras], photos: Sequence[SidePhoto]) -> list[Cameras]:
+    """The cameras, turned together so that on average they stand at the azimuths that are said."""
+    off = [_signed(photo.azimuth_deg - _azimuth_deg(camera)) for photo, camera in zip(photos, cameras, strict=True)]
+    return [_turned(camera, float(np.mean(off))) for camera in cameras]
+
+
+def _azimuth_deg(camera: Cameras) -> float:
+    x, y, _ = camera.camera_to_world[0, :3, 3].unbind()
+    return float(torch.rad2deg(torch.atan2(y, x)))
+
+
+def _signed(angle_deg: float) -> float:
+    """The same angle in [-180, 180)."""
+    return (angle_deg + 180) % 360 - 180

@@ -195,8 +195,8 @@ class Pipeline:
 
         Args:
             photos: two or more, by side: "front", "left", "back", "right", "front-left" and so on
-                (`fitting.photo_set.SIDES_DEG`), or by azimuth in degrees: 0 is the front, 90 the left side. The first
-                one's camera stands exactly at its azimuth.
+                (`fitting.photo_set.SIDES_DEG`), or by azimuth in degrees: 0 is the front, 90 the left side. They may be
+                off by some 15 degrees.
             options: see `SidesOptions`.
 
         Raises:
@@ -210,11 +210,11 @@ class Pipeline:
             >>> [camera.elevation_deg for camera in result.side_cameras]
         """
         settings = SidesSettings.of(**options)
-        sides = {side: azimuth_of(side) for side in photos}
+        azimuths_deg = {side: azimuth_of(side) for side in photos}
         model = self.reconstructor.model
         if model.single_view:
             raise InputError(f"{model.system} reconstructs from one photo; for several sides use another model")
-        prepared = [self._side(side, photos[side], azimuth, settings) for side, azimuth in sides.items()]
+        prepared = [self._side(str(side), photos[side], a, settings) for side, a in azimuths_deg.items()]
         found = pose_photos(prepared, self.reconstructor)
         field = self.encode(found.views)
         mesh = self.extract(field, settings.resolution)
@@ -232,13 +232,13 @@ class Pipeline:
             side_cameras=found.cameras,
         )
 
-    def _side(self, side: str | float, source: "ImageSource", azimuth_deg: float, settings: SidesSettings) -> SidePhoto:
+    def _side(self, side: str, source: "ImageSource", azimuth_deg: float, settings: SidesSettings) -> SidePhoto:
         """A photo prepared, with what is known of its camera."""
         photo = self.prepare_photo(source, settings.background)
         if photo.mask is None:
             raise InputError(f"the outline of the photo {side!r} isn't known: background='keep' needs a plain one")
         told = self.reconstructor.model.photo_view(photo.image, settings.elevation_deg).known_cameras
-        return SidePhoto(str(side), azimuth_deg, float(elevations_deg(told)), photo.image, photo.mask)
+        return SidePhoto(side, azimuth_deg, float(elevations_deg(told)), photo.image, photo.mask)
 
     def prepare(self, photo: "ImageSource", background: "Background" = "auto") -> Float[Tensor, "3 s s"]:
         """The photo's object cut out, centred in a square, on the grey level that the system was trained with.
