@@ -22,6 +22,7 @@ _INSTALL = {
     "torchvision": "pip install 'instantmesh[lpips]' (training can do with perceptual: image-gradients)",
     "xformers.ops": "pip install xformers, in the version that goes with your torch",
     "webdataset": "pip install 'instantmesh[train]'",
+    "DracoPy": "pip install 'instantmesh[draco]'",
     "igl": "pip install 'instantmesh[evaluation]'",
     "kaolin": "see https://kaolin.readthedocs.io/en/latest/notes/installation.html",
 }

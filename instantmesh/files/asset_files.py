@@ -1,15 +1,15 @@
 """Models of other people from files: their parts with textures, colours and normals, in the world frame.
 
-What is read: triangles, their places in the scene, the first set of texture coordinates, the base colour (texture,
-factor, vertex colours) and normals. What isn't: alpha (a cut-out leaf is drawn whole), metalness, roughness and normal
-maps, animation and skins (models stand in the pose that their nodes give).
+What is read: triangles, their places in the scene, the base colour (texture, factor, vertex colours), normals and the
+pose that viewers show first. What isn't: alpha (a cut-out leaf is drawn whole), metalness, roughness, normal maps,
+animation. `files.gltf` reads glTF; trimesh and usd-core the other formats.
 """
 
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,39 +19,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from instantmesh.errors import InputError, InstantMeshError, MissingFileError
+from instantmesh.files.asset_part import Array, AssetPart
 from instantmesh.files.colors import linear_to_srgb
 from instantmesh.files.frame import gltf_to_world
-from instantmesh.files.gltf_extensions import check_gltf
+from instantmesh.files.gltf.reader import read_gltf
 from instantmesh.files.usd_assets import read_usd_scene
-
-Array = NDArray[np.floating]
 
 ASSET_ENDINGS = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off", ".usdz")
 _OBJ_DEFAULT = (102, 102, 102, 255)  # trimesh's diffuse colour of a material that has none
 GREY = 0.8
 _LIGHT = np.array((1.0, 0.5, 2.0)) / np.linalg.norm((1.0, 0.5, 2.0))  # towards the light, world frame
 _SHADE = 0.6
-
-
-@dataclass(frozen=True)
-class AssetPart:
-    """Triangles of one material.
-
-    Attributes:
-        vertices: (v, 3) world frame.
-        faces: (f, 3), counter-clockwise seen from outside.
-        uv: (v, 2) texture coordinates, (0, 0) upper left, v down; None without a texture.
-        texture: (h, w, 3) uint8 sRGB, or None.
-        colors: (v, 3) sRGB in [0, 1]; they multiply the texture. None: the texture alone.
-        normals: (v, 3) of unit length, from the file; None where it has none.
-    """
-
-    vertices: Array
-    faces: NDArray[np.int64]
-    uv: Array | None
-    texture: NDArray[np.uint8] | None
-    colors: Array | None
-    normals: Array | None
 
 
 def read_asset(path: str | PathLike[str]) -> list[AssetPart]:
@@ -100,17 +78,17 @@ def soft_light(normals: Array) -> Array:
 
 
 def _read_parts(path: Path) -> list[AssetPart]:
+    if path.suffix.lower() in (".glb", ".gltf"):
+        return [_coloured(part) for part in read_gltf(path)]
     import trimesh  # here, so that importing the package stays fast
 
-    if path.suffix.lower() in (".glb", ".gltf"):
-        check_gltf(path)
     beside = path.with_name(f"{path.stem}_texture.png")
     texture_beside = functools.cache(lambda: _image_of(beside)) if beside.is_file() else None
     with _complaints() as complaints:
         scene = read_usd_scene(path) if path.suffix.lower() == ".usdz" else trimesh.load_scene(path)
     if complaints and texture_beside is None:
         raise InputError(f"{path}: a texture is missing or can't be read ({complaints[0]})")
-    is_linear = path.suffix.lower() in (".glb", ".gltf", ".usdz")
+    is_linear = path.suffix.lower() == ".usdz"
     pixels: dict[int, NDArray[np.uint8]] = {}  # of each image once; materials share them
     parts = []
     for node in scene.graph.nodes_geometry:  # not `scene.dump()`, which drops vertex colours beside a material
@@ -119,6 +97,13 @@ def _read_parts(path: Path) -> list[AssetPart]:
         if isinstance(mesh, trimesh.Trimesh) and len(mesh.faces):
             parts.append(_read_part(mesh, transform, texture_beside, is_linear, pixels))
     return parts
+
+
+def _coloured(part: AssetPart) -> AssetPart:
+    """Grey, where the file says nothing of colours."""
+    if part.texture is not None or part.colors is not None:
+        return part
+    return replace(part, colors=np.full(part.vertices.shape, GREY))
 
 
 @contextmanager
@@ -199,7 +184,7 @@ def _unit(vectors: Array) -> Array:
 def _material(visual: Any) -> tuple[Image.Image | None, Array | None]:
     """The colour texture of a trimesh visual and its colour, (3,) or (v, 3); None where the file gives none."""
     material = visual.material
-    if hasattr(material, "baseColorTexture"):
+    if hasattr(material, "baseColorTexture"):  # USD's, as `usd_assets` gives it
         color, at_vertices = material.baseColorFactor, visual.vertex_attributes.get("color")
         factors = [_unit_range(factor) for factor in (color, at_vertices) if factor is not None]
         return material.baseColorTexture, functools.reduce(np.multiply, factors) if factors else None

@@ -6,6 +6,7 @@ Shapes: v vertices, f faces, n images.
 import math
 from dataclasses import dataclass, replace
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ Pixels = NDArray[np.uint8]
 
 _LARGEST_PX = 8192  # of a side of several textures together
 _SWATCH_PX = 8  # side of the image that stands for a plain colour
+_CELL_PX = 4  # side of the texels that hold the vertex colours of one face
+_MOST_REPEATS = 16
+_ALMOST = 1e-3  # of a texture's side, by which coordinates may pass its border without repeating it
 
 
 def read_mesh(path: str | PathLike[str]) -> Mesh:
@@ -28,8 +32,9 @@ def read_mesh(path: str | PathLike[str]) -> Mesh:
 
     All parts become one mesh. If any of them has a texture, the mesh has one, else it has the parts' vertex colours if
     there are any. Several textures are laid out in one image, shrunk where it would be larger than 8192 texels; in it
-    a part without a texture gets a spot of its mean colour, and a part whose colours multiply its texture an image of
-    its own. A texture that repeats within one face is cut off at its border.
+    a part without a texture gets its vertex colours as texels, and a part whose colours multiply its texture an image
+    of its own, with their mean. A texture that repeats within one face is laid out as often as it repeats, up to 16
+    times along each side.
 
     Raises:
         MissingFileError: no such file.
@@ -59,12 +64,27 @@ def has_vertex_colors(parts: list[AssetPart]) -> bool:
 
 
 def face_uv(part: AssetPart) -> Array:
-    """(f, 3, 2) where a part's faces lie in its texture: in [0, 1], origin top left, v down."""
+    """(f, 3, 2) where a part's faces lie in its texture, laid out as often as it repeats (`texture_repeats`).
+
+    In [0, 1], origin top left, v down.
+    """
+    columns, rows = texture_repeats(part)
+    return (_within_tiles(part) / (columns, rows)).clip(0, 1)
+
+
+def texture_repeats(part: AssetPart) -> tuple[int, int]:
+    """How often a part's texture is needed beside and below itself, for faces that it repeats on."""
+    if not len(part.faces):
+        return 1, 1
+    columns, rows = np.ceil(_within_tiles(part).max((0, 1)) - _ALMOST).clip(1, _MOST_REPEATS).astype(int)
+    return int(columns), int(rows)
+
+
+def _within_tiles(part: AssetPart) -> Array:
+    """(f, 3, 2) texture coordinates, each face moved to the first tile of the texture that it touches."""
     assert part.uv is not None
     corners = part.uv[part.faces]
-    lowest = np.stack([corners[..., 0].min(1) + 1e-6, corners[..., 1].max(1) - 1 - 1e-6], axis=-1)
-    first = np.stack([np.floor(lowest[:, 0]), np.ceil(lowest[:, 1])], axis=-1)  # of a texture that repeats
-    return (corners - first[:, None]).clip(0, 1)
+    return corners - np.floor(corners.min(1) + _ALMOST)[:, None]
 
 
 def _vertex_colors(parts: list[AssetPart]) -> torch.Tensor:
@@ -88,25 +108,58 @@ class _Cell:
 
 
 def _joint_texture(parts: list[AssetPart]) -> Texture:
-    images: dict[tuple[int, bytes], Pixels] = {}
-    keys = []
-    for part in parts:
-        tint = _tint(part)
-        keys.append((id(part.texture), b"" if tint is None else tint.round(3).tobytes()))
-        if keys[-1] not in images:
-            images[keys[-1]] = _image(part.texture, tint)
+    images: dict[tuple[Any, ...], Pixels] = {}
+    keys, places = [], []
+    for index, part in enumerate(parts):
+        if part.texture is None and _is_varied(part):
+            image, place = _vertex_color_image(part)
+            keys.append((index,))
+            images[keys[-1]] = image
+        else:
+            tint = _tint(part)
+            repeats = (1, 1) if part.texture is None else texture_repeats(part)
+            keys.append((id(part.texture), b"" if tint is None else tint.round(3).tobytes(), repeats))
+            place = np.full((len(part.faces), 3, 2), 0.5) if part.texture is None else face_uv(part)
+            if keys[-1] not in images:
+                images[keys[-1]] = _repeated(_image(part.texture, tint), *repeats)
+        places.append(place)
     if len(images) == 1:
-        joint, uv = next(iter(images.values())), [face_uv(part) for part in parts]
+        joint, uv = next(iter(images.values())), places
     else:
         joint, cells = _laid_out(list(images.values()))
         cell_of = dict(zip(images, cells, strict=True))
         side = (joint.shape[1], joint.shape[0])
-        uv = [
-            cell_of[key].place(np.full((len(part.faces), 3, 2), 0.5) if part.uv is None else face_uv(part), side)
-            for key, part in zip(keys, parts, strict=True)
-        ]
+        uv = [cell_of[key].place(place, side) for key, place in zip(keys, places, strict=True)]
     image = torch.from_numpy(joint.transpose(2, 0, 1) / np.float32(255))
     return Texture(image, torch.from_numpy(np.concatenate(uv).astype(np.float32)))
+
+
+def _is_varied(part: AssetPart) -> bool:
+    return part.colors is not None and float(np.ptp(part.colors[np.unique(part.faces)], axis=0).max()) > 1e-3
+
+
+def _vertex_color_image(part: AssetPart) -> tuple[Pixels, Array]:
+    """An image with a cell of its own for each face, in which its corners' colours blend; and where the faces lie."""
+    assert part.colors is not None
+    columns = math.ceil(math.sqrt(len(part.faces)))
+    rows = -(-len(part.faces) // columns)
+    steps = np.linspace(0, 1, _CELL_PX)
+    first, second, third = (part.colors[part.faces[:, corner], None, None] for corner in range(3))
+    cells = first + steps[:, None] * (second - first) + steps[:, None, None] * (third - first)  # (f, y, x, 3)
+    image = np.zeros((rows * columns, _CELL_PX, _CELL_PX, 3))
+    image[: len(cells)] = cells.clip(0, 1)
+    image = image.reshape(rows, columns, _CELL_PX, _CELL_PX, 3).swapaxes(1, 2)
+    pixels = (image.reshape(rows * _CELL_PX, columns * _CELL_PX, 3) * 255).round().astype(np.uint8)
+    index = np.arange(len(part.faces))
+    corner = _CELL_PX * np.stack([index % columns, index // columns], axis=1)[:, None] + 0.5
+    corners = corner + (_CELL_PX - 1) * np.array([[0, 0], [1, 0], [0, 1]])
+    return pixels, corners / (columns * _CELL_PX, rows * _CELL_PX)
+
+
+def _repeated(image: Pixels, columns: int, rows: int) -> Pixels:
+    """An image beside and below itself, shrunk first where that would be too large."""
+    limit = _LARGEST_PX // max(columns, rows)
+    return np.tile(_shrunk(image, limit), (rows, columns, 1)) if columns * rows > 1 else image
 
 
 def _tint(part: AssetPart) -> Array | None:

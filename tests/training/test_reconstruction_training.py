@@ -129,11 +129,11 @@ def test_a_model_that_estimates_elevations_starts_from_one_that_does_not(small_m
     torch.manual_seed(0)
     plain = InstantMesh(small_model.model_copy(update={"elevation": None}))
     model = InstantMesh(small_model)
-    before = model.elevation.head[0].weight.clone()
+    before = model.state_dict()["elevation.head.0.weight"].clone()
     model.load_official(grown(model, plain.official_state()))
     images, cameras = torch.rand(1, 1, 3, 32, 32), camera_vector(photo_camera())[None]
     torch.testing.assert_close(model(images, cameras), plain(images, cameras))
-    assert torch.equal(model.elevation.head[0].weight, before)
+    assert torch.equal(model.state_dict()["elevation.head.0.weight"], before)
 
 
 def test_elevations_are_learned_beside_the_reconstruction(small_data, small_model):
