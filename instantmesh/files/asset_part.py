@@ -27,3 +27,9 @@ class AssetPart:
     texture: NDArray[np.uint8] | None
     colors: Array | None
     normals: Array | None
+
+
+def unit_normals(vectors: Array) -> Array:
+    """(n, 3) of unit length; what has no direction, or isn't a number, is zero."""
+    vectors = np.nan_to_num(vectors)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -72,6 +72,56 @@ def test_usd_of_others(pxr: Any, tmp_path: Path):
     np.testing.assert_allclose(part.colors[part.faces[0]], [(1, 0, 0)] * 3)
 
 
+def test_usd_faces_with_materials_of_their_own(pxr: Any, tmp_path: Path):
+    stage = pxr.Usd.Stage.CreateNew(str(tmp_path / "a.usdc"))
+    mesh = pxr.UsdGeom.Mesh.Define(stage, "/Mesh")
+    mesh.CreatePointsAttr([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 2, 0)])
+    mesh.CreateFaceVertexCountsAttr([4, 3])
+    mesh.CreateFaceVertexIndicesAttr([0, 1, 2, 3, 3, 2, 4])
+    material = pxr.UsdShade.Material.Define(stage, "/Red")
+    shader = pxr.UsdShade.Shader.Define(stage, "/Red/Surface")
+    shader.CreateIdAttr("UsdPreviewSurface")
+    shader.CreateInput("diffuseColor", pxr.Sdf.ValueTypeNames.Color3f).Set((1, 0, 0))
+    material.CreateSurfaceOutput().ConnectToSource(shader.ConnectableAPI(), "surface")
+    subset = pxr.UsdShade.MaterialBindingAPI.Apply(mesh.GetPrim()).CreateMaterialBindSubset("red", [1])
+    pxr.UsdShade.MaterialBindingAPI.Apply(subset.GetPrim()).Bind(material)
+    hidden = pxr.UsdGeom.Mesh.Define(stage, "/Hidden")
+    hidden.CreatePointsAttr([(9, 9, 9)] * 3)
+    hidden.CreateFaceVertexCountsAttr([3])
+    hidden.CreateFaceVertexIndicesAttr([0, 1, 2])
+    hidden.MakeInvisible()
+    stage.GetRootLayer().Save()
+    pxr.UsdUtils.CreateNewUsdzPackage(str(tmp_path / "a.usdc"), str(tmp_path / "a.usdz"))
+    triangle, quad = read_asset(tmp_path / "a.usdz")
+    assert triangle.colors is not None
+    assert quad.colors is not None
+    np.testing.assert_allclose(triangle.colors, [(1, 0, 0)] * 3)
+    np.testing.assert_allclose(quad.colors, [(0.8, 0.8, 0.8)] * 4)  # nothing is said of it
+
+
+@pytest.mark.parametrize("kind", ["reference", "sublayer", "payload", "texture"])
+def test_a_usd_package_opens_nothing_outside(pxr: Any, tmp_path: Path, kind: str):
+    other = pxr.Usd.Stage.CreateNew(str(tmp_path / "other.usda"))
+    pxr.UsdGeom.Cube.Define(other, "/Mesh")
+    other.GetRootLayer().Save()
+    stage = pxr.Usd.Stage.CreateNew(str(tmp_path / "a.usda"))
+    prim = pxr.UsdGeom.Mesh.Define(stage, "/Mesh").GetPrim()
+    place = str(tmp_path / "other.usda")
+    if kind == "reference":
+        prim.GetReferences().AddReference(place, "/Mesh")
+    elif kind == "payload":
+        prim.GetPayloads().AddPayload(place, "/Mesh")
+    elif kind == "sublayer":
+        stage.GetRootLayer().subLayerPaths.append(place)
+    else:
+        prim.CreateAttribute("inputs:file", pxr.Sdf.ValueTypeNames.Asset).Set(place)
+    stage.GetRootLayer().Save()
+    with zipfile.ZipFile(tmp_path / "a.usdz", "w") as package:
+        package.write(tmp_path / "a.usda", "a.usda")
+    with pytest.raises(InputError, match=r"needs the file .*other\.usda, which is missing from it"):
+        read_asset(tmp_path / "a.usdz")
+
+
 @pytest.mark.usefixtures("pxr")
 def test_a_damaged_file(tmp_path: Path):
     (tmp_path / "a.usdz").write_bytes(b"no zip")
@@ -84,7 +134,7 @@ def test_a_missing_texture_is_named(tmp_path: Path):
     path = textured_letter().save(tmp_path / "a.usdz")
     with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "b.usdz", "w") as part:
         part.writestr("mesh.usdc", whole.read("mesh.usdc"))
-    with pytest.raises(InputError, match=r"b\.usdz.*texture\.png is missing"):
+    with pytest.raises(InputError, match=r"b\.usdz needs the file .*texture\.png"):
         read_asset(tmp_path / "b.usdz")
 
 
