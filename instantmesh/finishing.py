@@ -8,17 +8,18 @@ from typing import TypedDict
 from typing_extensions import Unpack
 
 from instantmesh.errors import InputError
-from instantmesh.mesh.clean import MIN_COMPONENT_AREA, CleanReport, check_share, clean
+from instantmesh.mesh.clean import CleanReport, check_share, clean
 from instantmesh.mesh.simplify import SimplifyReport, check_target, simplify
 from instantmesh.mesh.watertight import WatertightReport, make_watertight
 from instantmesh.structures import ColorField, Mesh, Views
-from instantmesh.texture.bake import TextureReport, bake, check_texture_size
+from instantmesh.texture.bake import SMALLEST_PX, TextureReport, bake, check_texture_size
 from instantmesh.texture.photo_colors import PhotoReport, PosedPhoto, project_photo
 
 _log = logging.getLogger(__name__)
 
 Step = CleanReport | SimplifyReport | WatertightReport | TextureReport | PhotoReport
 
+LARGEST_DERIVED_PX = 2048  # of a texture whose size nobody gave
 _A_PART = 0.01  # a dropped component with this share of the main one's area may have been meant
 
 
@@ -27,7 +28,7 @@ class FinishingOptions(TypedDict, total=False):
 
     Attributes:
         min_component_area: loose parts stay if they have at least this share of the largest one's area: 1 keeps the
-            largest alone, 0 all, the default all but crumbs.
+            largest alone, 0, the default, all.
         largest_hole: holes up to this share of the bounding box's diagonal are closed.
         target_faces: how many faces are wanted, 4 or more; None keeps all.
         allow_quality_loss: go on simplifying where the shape would suffer, see `simplify`.
@@ -52,7 +53,7 @@ class Finishing:
         InputError: what can't be done, found before a mesh is made.
     """
 
-    min_component_area: float = MIN_COMPONENT_AREA
+    min_component_area: float = 0.0
     largest_hole: float = 0.1
     target_faces: int | None = None
     allow_quality_loss: bool = False
@@ -68,8 +69,8 @@ class Finishing:
             check_texture_size(self.texture_size)
 
 
-ASSET = Finishing(target_faces=10_000, watertight=None, texture_size=1024)
-"""How a pipeline's results are finished by default: to be used as they are."""
+ASSET = Finishing(min_component_area=0.03, target_faces=10_000, watertight=None, texture_size=1024)
+"""How a pipeline's results are finished by default: without crumbs, to be used as they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ def finish(
 
     Args:
         mesh: as it came out of the surface extraction, or any other. Its own texture is read for the new one, which is
-            as large unless another `texture_size` is given.
+            as large, from 64 to 2048 texels, unless another `texture_size` is given.
         color_field: sRGB colours (p, 3) at points (p, 3), for new vertices and texels; without it they are the mesh's.
         views: images of the object whose detail goes into the texture where they see it well.
         photo: of the object, whose pixels are laid over the colours where it sees it, see `project_photo`.
@@ -117,7 +118,11 @@ def finish(
     """
     finishing = Finishing(**options)
     if finishing.texture_size is None and mesh.texture is not None:
-        finishing = replace(finishing, texture_size=max(mesh.texture.image.shape[1:]))
+        own_size = max(mesh.texture.image.shape[1:])
+        texture_size = min(max(own_size, SMALLEST_PX), LARGEST_DERIVED_PX)
+        if own_size > texture_size:
+            _log.warning("the texture's %d texels become %d; pass texture_size to keep more", own_size, texture_size)
+        finishing = replace(finishing, texture_size=texture_size)
     return finish_as(finishing, mesh, color_field, views, photo, callback)
 
 
@@ -161,7 +166,7 @@ def finish_as(
         mesh, coloured = project_photo(mesh, photo)
         steps.append(coloured)
     for step in steps:
-        told = isinstance(step, SimplifyReport) and step.floor_reached  # not what was asked for
+        told = isinstance(step, SimplifyReport) and (step.floor_reached or step.stuck)  # not what was asked for
         _log.log(logging.WARNING if told else logging.INFO, "%s", step)
     return Finished(mesh, tuple(steps))
 

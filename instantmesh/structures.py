@@ -15,7 +15,7 @@ from torch import Tensor
 
 from instantmesh.errors import CameraError, InputError
 from instantmesh.files import image_files, mesh_files
-from instantmesh.files.frame import Frame, Origin
+from instantmesh.files.frame import Frame, Origin, Unit
 from instantmesh.files.mesh_arrays import MeshArrays, TextureArrays
 from instantmesh.files.texture_images import TextureFormat
 
@@ -174,6 +174,7 @@ class Texture:
         image: (3, h, w) float in [0, 1], sRGB.
         uv: (f, 3, 2) float in [0, 1], where each face's three corners lie: (0, 0) is the image's upper left corner,
             u runs right and v down (as in glTF), the pixel (i, j) has its centre at ((j + 0.5) / w, (i + 0.5) / h).
+        format: how a GLB keeps it where nothing else is asked for: "png", "jpeg" or "webp", as in the file it is from.
 
     Raises:
         InputError: wrong shapes or ranges, values that aren't finite.
@@ -184,6 +185,7 @@ class Texture:
 
     image: Float[Tensor, "3 h w"]
     uv: Float[Tensor, "f 3 2"]
+    format: TextureFormat = "png"
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[0] != 3 or 0 in self.image.shape:
@@ -196,7 +198,7 @@ class Texture:
 
     def to(self, device: torch.device | str) -> "Texture":
         """The same texture on `device`."""
-        return Texture(self.image.to(device), self.uv.to(device))
+        return Texture(self.image.to(device), self.uv.to(device), self.format)
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +280,8 @@ class Mesh:
         front: str | None = None,
         size_m: float | None = 1.0,
         origin: Origin | None = "center",
-        texture_format: TextureFormat = "png",
+        unit: Unit = "m",
+        texture_format: TextureFormat | None = None,
         overwrite: bool = True,
     ) -> Path:
         """Write the mesh as `.glb`, `.obj`, `.ply`, `.stl` or `.usdz`, whole or not at all.
@@ -293,16 +296,19 @@ class Mesh:
                 glTF; "x" for "z", which is the world's own frame.
             size_m: how long the longest side of the bounding box becomes, in metres; None keeps the world's units.
             origin: the bounding box's "center", or the centre of its "bottom"; None keeps the world's.
-            texture_format: of the texture in a GLB: "png", or "jpeg" or "webp", which are smaller and not exact.
+            unit: what 1 stands for in the file, "m" or "mm"; for printing, whose programs take STL's numbers for
+                millimetres, though the file doesn't say. GLB and USDZ are in metres.
+            texture_format: of the texture in a GLB: "png", or "jpeg" or "webp", which are smaller and not exact. None
+                takes the texture's own.
             overwrite: whether existing files may be replaced.
 
         Raises:
-            InputError: no triangles; axes that aren't perpendicular; no such axis, size or origin.
-            OutputError: unknown ending, `up` or `texture_format` not possible there, folder not writable, or the file
-                exists and `overwrite` is False.
+            InputError: no triangles; axes that aren't perpendicular; no such axis, size, origin or unit.
+            OutputError: unknown ending, `up`, `unit` or `texture_format` not possible there, folder not writable, or
+                the file exists and `overwrite` is False.
             MissingBackendError: USDZ without usd-core.
         """
-        frame = Frame(up, front, size_m, origin)
+        frame = Frame(up, front, size_m, origin, unit)
         return mesh_files.write_mesh(path, self._arrays(), frame, texture_format=texture_format, overwrite=overwrite)
 
     def _arrays(self) -> MeshArrays:
@@ -312,6 +318,6 @@ class Mesh:
         texture = None
         if self.texture is not None:
             image = (self.texture.image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
-            texture = TextureArrays(array(image), array(self.texture.uv.clamp(0, 1)))
+            texture = TextureArrays(array(image), array(self.texture.uv.clamp(0, 1)), self.texture.format)
         colors = None if self.vertex_colors is None else array(self.vertex_colors)
         return MeshArrays(array(self.vertices), array(self.faces), array(self.vertex_normals()), colors, texture)

@@ -28,6 +28,7 @@ from instantmesh.cli.options import (
     IfWatertight,
     KeptOrigin,
     KeptSizeM,
+    LengthUnit,
     LocalOnly,
     Memory,
     MemoryMode,
@@ -43,9 +44,9 @@ from instantmesh.cli.options import (
     Resolution,
     SizeM,
     TargetFaces,
-    TextureFormat,
     TextureFormatOption,
     TextureSize,
+    UnitOption,
     Up,
     Watertight,
 )
@@ -96,7 +97,7 @@ def generate(
     background: BackgroundOption = Background.auto,
     resolution: Resolution = None,
     target_faces: TargetFaces = ASSET.target_faces or 0,
-    min_component_area: MinComponentArea = Finishing.min_component_area,
+    min_component_area: MinComponentArea = ASSET.min_component_area,
     watertight: IfWatertight = None,
     texture_size: TextureSize = ASSET.texture_size or 0,
     blend_views: BlendViews = None,
@@ -106,7 +107,8 @@ def generate(
     ] = None,
     fit_photo: Annotated[bool, typer.Option(help="Give the mesh the photo's outline and pixels.")] = True,
     mesh_format: Format = MeshFormat.glb,
-    texture_format: TextureFormatOption = TextureFormat.png,
+    unit: UnitOption = LengthUnit.M,
+    texture_format: TextureFormatOption = None,
     up: Up = "y",
     front: Front = None,
     size_m: SizeM = 1.0,
@@ -127,7 +129,7 @@ def generate(
         for photo, stem in zip(images, files.unique_stems(images), strict=True)
     }
     files.check_folder(out)
-    saving = files.checked_saving(Path(f"mesh.{mesh_format.value}"), up, front, size_m, origin, texture_format)
+    saving = files.checked_saving(Path(f"mesh.{mesh_format.value}"), up, front, size_m, origin, unit, texture_format)
     wanted = [photo for photo in images if files.succeeds(photo, partial(targets[photo].check, overwrite))]
     if wanted:
         pipeline = Pipeline.from_pretrained(
@@ -199,12 +201,13 @@ def reconstruct(
     model: ModelName = "instant-mesh-large",
     resolution: Resolution = None,
     target_faces: TargetFaces = ASSET.target_faces or 0,
-    min_component_area: MinComponentArea = Finishing.min_component_area,
+    min_component_area: MinComponentArea = ASSET.min_component_area,
     watertight: IfWatertight = None,
     texture_size: TextureSize = ASSET.texture_size or 0,
     blend_views: BlendViews = None,
     mesh_format: Format = MeshFormat.glb,
-    texture_format: TextureFormatOption = TextureFormat.png,
+    unit: UnitOption = LengthUnit.M,
+    texture_format: TextureFormatOption = None,
     up: Up = "y",
     front: Front = None,
     size_m: SizeM = 1.0,
@@ -219,7 +222,7 @@ def reconstruct(
     from instantmesh.render.preview import save_preview
 
     target = files.PhotoFiles(out, views.stem, mesh_format.value)
-    saving = files.checked_saving(target.mesh, up, front, size_m, origin, texture_format)
+    saving = files.checked_saving(target.mesh, up, front, size_m, origin, unit, texture_format)
     files.check_folder(out)
     target.check(overwrite)
     posed = files.read_given_views(views)
@@ -248,7 +251,8 @@ def finish(
     min_component_area: MinComponentArea = Finishing.min_component_area,
     watertight: Watertight = False,
     texture_size: TextureSize = 0,
-    texture_format: TextureFormatOption = TextureFormat.png,
+    unit: UnitOption = LengthUnit.M,
+    texture_format: TextureFormatOption = None,
     up: Up = "y",
     front: Front = None,
     size_m: KeptSizeM = None,
@@ -259,7 +263,7 @@ def finish(
     from instantmesh.finishing import finish as finish_mesh
     from instantmesh.mesh.reading import read_mesh
 
-    saving = files.checked_saving(out, up, front, size_m, origin, texture_format)
+    saving = files.checked_saving(out, up, front, size_m, origin, unit, texture_format)
     files.refuse_existing(written_files(out), overwrite)
     done = finish_mesh(
         read_mesh(file),

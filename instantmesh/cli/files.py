@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from instantmesh.cli.options import Origin, TextureFormat
+from instantmesh.cli.options import LengthUnit, Origin, TextureFormat
 from instantmesh.errors import InputError, InstantMeshError, OutputError
 from instantmesh.files.frame import Frame
 from instantmesh.files.mesh_files import check_ending, check_frame, check_texture, written_files
@@ -76,14 +76,16 @@ def checked_saving(
     front: str | None,
     size_m: float | None,
     origin: Origin | None,
-    texture_format: TextureFormat,
+    unit: LengthUnit,
+    texture_format: TextureFormat | None,
 ) -> dict[str, Any]:
     """Arguments of `Mesh.save`, refused before any work is done if the file at `path` can't have them."""
-    frame = Frame(up, front, size_m, None if origin is None else origin.value)
+    frame = Frame(up, front, size_m, None if origin is None else origin.value, unit.value)
     check_ending(path)
     check_frame(path, frame)
-    check_texture(path, texture_format.value)
-    return {**asdict(frame), "texture_format": texture_format.value}
+    format_name = None if texture_format is None else texture_format.value
+    check_texture(path, format_name)
+    return {**asdict(frame), "texture_format": format_name}
 
 
 def read_given_views(source: Path) -> "Views":

@@ -24,6 +24,13 @@ class Origin(str, Enum):
     BOTTOM = "bottom"
 
 
+class LengthUnit(str, Enum):
+    """What 1 stands for in a file."""
+
+    M = "m"
+    MM = "mm"
+
+
 class TextureFormat(str, Enum):
     """How a GLB's texture is written."""
 
@@ -76,8 +83,11 @@ TextureSize = Annotated[
     int, typer.Option(min=0, help="Give the mesh a texture with sides of this many texels; 0: colours at vertices.")
 ]
 TextureFormatOption = Annotated[
-    TextureFormat,
-    typer.Option("--texture-format", help="Of a GLB's texture; jpeg and webp are smaller, and not exact."),
+    TextureFormat | None,
+    typer.Option(
+        "--texture-format",
+        help="Of a GLB's texture; jpeg and webp are smaller, and not exact. By default that of a file read, else png.",
+    ),
 ]
 BlendViews = Annotated[
     bool | None,
@@ -90,6 +100,9 @@ MeshFile = Annotated[Path, typer.Argument(help="A mesh: .glb, .gltf, .obj, .ply,
 Up = Annotated[str, typer.Option(help="The axis that points up in the file: y, z, -y, ... (GLB and USDZ: y).")]
 Front = Annotated[str | None, typer.Option(help="The axis that the front looks along; z where y is up.")]
 SizeM = Annotated[float, typer.Option(min=0, help="Length of the longest side in the file, in metres.")]
+UnitOption = Annotated[
+    LengthUnit, typer.Option("--unit", help="Of the file's numbers: mm for printing (STL, OBJ, PLY; GLB and USDZ: m).")
+]
 KeptSizeM = Annotated[
     float | None, typer.Option(help="Length of the longest side in the file, in metres; otherwise it stays.")
 ]

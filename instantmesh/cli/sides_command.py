@@ -15,6 +15,7 @@ from instantmesh.cli.options import (
     Device,
     Format,
     IfWatertight,
+    LengthUnit,
     LocalOnly,
     MeshFormat,
     MinComponentArea,
@@ -26,12 +27,12 @@ from instantmesh.cli.options import (
     Resolution,
     SizeM,
     TargetFaces,
-    TextureFormat,
     TextureFormatOption,
     TextureSize,
+    UnitOption,
 )
 from instantmesh.errors import InputError
-from instantmesh.finishing import ASSET, Finishing
+from instantmesh.finishing import ASSET
 
 _Side = Annotated[Path | None, typer.Option(help="A photo of this side, in the object's own sense.")]
 
@@ -57,12 +58,13 @@ def sides(
     background: BackgroundOption = Background.auto,
     resolution: Resolution = None,
     target_faces: TargetFaces = ASSET.target_faces or 0,
-    min_component_area: MinComponentArea = Finishing.min_component_area,
+    min_component_area: MinComponentArea = ASSET.min_component_area,
     watertight: IfWatertight = None,
     texture_size: TextureSize = ASSET.texture_size or 0,
     blend_views: BlendViews = None,
     mesh_format: Format = MeshFormat.glb,
-    texture_format: TextureFormatOption = TextureFormat.png,
+    unit: UnitOption = LengthUnit.M,
+    texture_format: TextureFormatOption = None,
     size_m: SizeM = 1.0,
     origin: OriginOption = Origin.CENTER,
     device: Device = "auto",
@@ -97,7 +99,7 @@ def sides(
         raise InputError("photos of two or more sides are needed: --front a.png --left b.png ...")
     first = next(iter(photos.values()))
     target = files.PhotoFiles(out, first.stem, mesh_format.value)
-    saving = files.checked_saving(target.mesh, "y", None, size_m, origin, texture_format)
+    saving = files.checked_saving(target.mesh, "y", None, size_m, origin, unit, texture_format)
     files.check_folder(out)
     target.check(overwrite)
     pipeline = Pipeline.from_pretrained(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from instantmesh.files.texture_images import TextureFormat
+
 Array = NDArray[np.floating]
 
 
@@ -19,6 +21,7 @@ class AssetPart:
         texture: (h, w, 3) uint8 sRGB, or None.
         colors: (v, 3) sRGB in [0, 1]; they multiply the texture. None: the texture alone.
         normals: (v, 3) of unit length, from the file; None where it has none.
+        texture_format: how the file keeps the texture.
     """
 
     vertices: Array
@@ -27,6 +30,7 @@ class AssetPart:
     texture: NDArray[np.uint8] | None
     colors: Array | None
     normals: Array | None
+    texture_format: TextureFormat = "png"
 
 
 def unit_normals(vectors: Array) -> Array:

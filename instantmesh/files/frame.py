@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from instantmesh.errors import InputError
 
 Origin = Literal["center", "bottom"]
+Unit = Literal["m", "mm"]
+
+_PER_METRE: dict[Unit, float] = {"m": 1.0, "mm": 1000.0}
 
 _AXES = {
     sign + name: (-1.0 if sign else 1.0) * np.eye(3)[index] for index, name in enumerate("xyz") for sign in ("", "-")
@@ -37,15 +40,17 @@ class Frame:
             with "y" up that is "z", as in glTF, with "z" up it is "x", the world's own frame.
         size_m: how long the longest side of the bounding box is, in metres; None keeps the world's units.
         origin: the bounding box's "center" or the centre of its "bottom", as `up` has it; None keeps the world's.
+        unit: what 1 stands for in the file, "m" or "mm"; the world's units are taken for metres.
 
     Raises:
-        InputError: no such axis or origin, axes that aren't perpendicular, or a size that isn't positive.
+        InputError: no such axis, origin or unit, axes that aren't perpendicular, or a size that isn't positive.
     """
 
     up: str = "y"
     front: str | None = None
     size_m: float | None = 1.0
     origin: Origin | None = "center"
+    unit: Unit = "m"
 
     def __post_init__(self) -> None:
         if self.front is None and self.up in _AXES:
@@ -59,6 +64,8 @@ class Frame:
             raise InputError(f"size_m={self.size_m} isn't possible: the longest side in metres, or None")
         if self.origin not in ("center", "bottom", None):
             raise InputError(f"origin={self.origin!r} isn't possible: use 'center', 'bottom' or None")
+        if self.unit not in _PER_METRE:
+            raise InputError(f"unit={self.unit!r} isn't possible: use 'm' or 'mm'")
 
     def rotation(self) -> NDArray[np.float64]:
         """(3, 3): rotation @ (a point of the world) is that point along this frame's axes."""
@@ -78,6 +85,7 @@ class Frame:
             placed = placed - (low + high) / 2
         if self.origin == "bottom":
             placed = placed + _AXES[self.up] * (np.abs(_AXES[self.up]) @ (high - low)) / 2
+        placed = placed * _PER_METRE[self.unit]
         if self.size_m is None:
             return placed
         side = float((high - low).max())

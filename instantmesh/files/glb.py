@@ -21,7 +21,7 @@ _VERTEX_DATA, _INDICES = 34962, 34963
 _LINEAR, _LINEAR_MIPMAP_LINEAR, _CLAMP = 9729, 9987, 33071
 
 
-def glb_bytes(mesh: MeshArrays, texture_format: TextureFormat = "png") -> bytes:
+def glb_bytes(mesh: MeshArrays, texture_format: TextureFormat | None = None) -> bytes:
     """The file's content; `mesh` is in glTF's frame already.
 
     PNG and JPEG are glTF's own; WebP needs the ratified extension EXT_texture_webp, which the file declares.
@@ -34,6 +34,7 @@ def glb_bytes(mesh: MeshArrays, texture_format: TextureFormat = "png") -> bytes:
     if mesh.texture is not None:
         source, faces, uv = mesh.split_at_seams()
         attributes["TEXCOORD_0"] = file.vertex_data(uv)
+        texture_format = texture_format or mesh.texture.format
         source_of_texture = {"source": 0}
         if texture_format == "webp":
             source_of_texture = {"extensions": {"EXT_texture_webp": source_of_texture}}
@@ -58,7 +59,7 @@ def glb_bytes(mesh: MeshArrays, texture_format: TextureFormat = "png") -> bytes:
             "scenes": [{"nodes": [0]}],
             "nodes": [{"mesh": 0}],
             "meshes": [{"primitives": [primitive]}],
-            "materials": [{"pbrMetallicRoughness": material, "doubleSided": False}],
+            "materials": [{"pbrMetallicRoughness": material, "doubleSided": mesh.is_open()}],
             **textured,
         }
     )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instantmesh.files.colors import sample_texture
+from instantmesh.files.texture_images import TextureFormat
 
 
 @dataclass(frozen=True)
@@ -15,10 +16,12 @@ class TextureArrays:
     Attributes:
         image: (h, w, 3) uint8 sRGB.
         uv: (f, 3, 2) where each face's corners lie in it, (0, 0) upper left, v down.
+        format: how a file keeps it where nothing else is asked for.
     """
 
     image: NDArray[np.uint8]
     uv: NDArray[np.floating]
+    format: TextureFormat = "png"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ class MeshArrays:
         group[order] = np.concatenate([[0], np.cumsum(changes)])
         first = order[np.concatenate([[True], changes])]
         return vertex[first].astype(np.int64), group.reshape(-1, 3), uv[first]
+
+    def is_open(self) -> bool:
+        """Whether some edges have a face on one side only, so that insides can be seen: viewers must draw them too."""
+        _, place = np.unique(self.vertices, axis=0, return_inverse=True)
+        corners = place.ravel()[self.faces]
+        edges = np.sort(corners[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+        _, uses = np.unique(edges @ np.array([len(self.vertices), 1]), return_counts=True)
+        return bool((uses == 1).any())
 
     def colors_at_vertices(self) -> NDArray[np.floating] | None:
         """(v, 3) sRGB: the texture's colours at the vertices (their mean where several corners meet), else `colors`."""

@@ -1,5 +1,6 @@
 """Meshes on disk: GLB, OBJ, PLY, STL, USDZ from arrays, in the frame that is asked for."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,8 @@ from instantmesh.files.obj import companions, write_obj
 from instantmesh.files.texture_images import TextureFormat, check_texture_format
 from instantmesh.files.usd import usdz_bytes
 
+_log = logging.getLogger(__name__)
+
 MESH_ENDINGS = (".glb", ".obj", ".ply", ".stl", ".usdz")
 _Y_UP = (".glb", ".usdz")  # glTF says so, and Apple's viewers want it of USDZ
 
@@ -27,7 +30,7 @@ def write_mesh(
     mesh: MeshArrays,
     frame: Frame,
     *,
-    texture_format: TextureFormat = "png",
+    texture_format: TextureFormat | None = None,
     overwrite: bool = True,
 ) -> Path:
     """Write a mesh given in the world frame; the path's ending chooses the format. See `Mesh.save`.
@@ -35,8 +38,8 @@ def write_mesh(
     Raises:
         InputError: the mesh has no triangles (glTF forbids empty arrays), all its vertices lie in one point, or there
             is no such `texture_format`.
-        OutputError: unknown ending, no such `up` or `texture_format` for the format, folder not writable, or the file
-            exists.
+        OutputError: unknown ending, no such `up`, `unit` or `texture_format` for the format, folder not writable, or
+            the file exists.
         MissingBackendError: USDZ without usd-core.
     """
     path = Path(path)
@@ -47,6 +50,8 @@ def write_mesh(
     check_texture(path, texture_format)
     ending = path.suffix.lower()
     placed = _placed(mesh, frame)
+    if ending == ".stl" and frame.unit == "m":
+        _log.warning("%s is in metres; programs that slice STL files read millimetres: ask for the unit mm", path.name)
     if ending == ".obj":
         write_obj(path, placed, overwrite=overwrite)
         return path
@@ -64,15 +69,19 @@ def check_frame(path: Path, frame: Frame) -> None:
     ending = path.suffix.lower()
     if ending in _Y_UP and frame.up != "y":
         raise OutputError(f"up={frame.up!r} isn't possible: {ending} is +y up by its standard (front= is free)")
+    if ending in _Y_UP and frame.unit != "m":
+        raise OutputError(f"unit={frame.unit!r} isn't possible: {ending} is in metres by its standard")
 
 
-def check_texture(path: Path, texture_format: str) -> None:
+def check_texture(path: Path, texture_format: str | None) -> None:
     """Refuse a texture's format that there isn't, or that the path's ending can't have.
 
     Raises:
         InputError: there is no such format.
         OutputError: only GLB has another one than PNG here.
     """
+    if texture_format is None:
+        return
     check_texture_format(texture_format)
     if texture_format != "png" and path.suffix.lower() != ".glb":
         raise OutputError(f"texture_format={texture_format!r} is for .glb files; {path.name} gets PNG")

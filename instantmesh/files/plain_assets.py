@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from instantmesh.errors import InputError
+from instantmesh.files.asset_images import decode_image
 from instantmesh.files.asset_part import AssetPart, unit_normals
 from instantmesh.files.frame import gltf_to_world
 
@@ -57,8 +58,7 @@ def read_plain(path: Path, texture_beside: Path | None) -> list[AssetPart]:
 
 def _texture(path: Path, image: Image.Image | None, beside: Path | None, complaints: list[str]) -> Pixels | None:
     if image is None and beside is not None:  # what the file says goes before a guess from names
-        with Image.open(beside) as found:
-            return np.asarray(found.convert("RGB"))
+        return decode_image(beside.read_bytes()).pixels
     if image is None and complaints:
         raise InputError(f"{path}: a texture is missing or can't be read ({complaints[0]})")
     return None if image is None else np.asarray(image.convert("RGB"))

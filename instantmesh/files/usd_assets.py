@@ -4,7 +4,6 @@ What is read: meshes in their places, face subsets with materials of their own, 
 colour: texture, number, or `displayColor`. Nothing outside the file is opened.
 """
 
-import io
 import logging
 import posixpath
 import zipfile
@@ -15,10 +14,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from instantmesh import backends
 from instantmesh.errors import InputError
+from instantmesh.files.asset_images import AssetImage, decode_image
 from instantmesh.files.asset_part import AssetPart, unit_normals
 from instantmesh.files.colors import linear_to_srgb
 from instantmesh.files.frame import gltf_to_world
@@ -27,7 +26,6 @@ _log = logging.getLogger(__name__)
 
 Array = NDArray[np.floating]
 Indices = NDArray[np.int64]
-Pixels = NDArray[np.uint8]
 
 _Z_UP_TO_Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 _LAYERS = (".usd", ".usda", ".usdc")
@@ -50,7 +48,7 @@ def read_usd(path: Path) -> list[AssetPart]:
     except pxr.Tf.ErrorException as error:
         raise InputError(f"{path} can't be read as USD ({str(error).strip().splitlines()[-1].strip()})") from error
     to_y_up = _Z_UP_TO_Y_UP if pxr.UsdGeom.GetStageUpAxis(stage) == pxr.UsdGeom.Tokens.z else np.eye(4)
-    places, images = pxr.UsdGeom.XformCache(), dict[str, Pixels]()
+    places, images = pxr.UsdGeom.XformCache(), dict[str, AssetImage]()
     parts, lost = [], set()
     for prim in stage.Traverse(pxr.Usd.TraverseInstanceProxies()):
         if prim.IsA(pxr.UsdGeom.Mesh):
@@ -125,7 +123,7 @@ class _Polygons:
         return np.concatenate([np.empty((0, 3), np.int64), *fans])
 
 
-def _parts(pxr: Any, path: Path, prim: Any, place: Array, images: dict[str, Pixels]) -> Iterator[AssetPart]:
+def _parts(pxr: Any, path: Path, prim: Any, place: Array, images: dict[str, AssetImage]) -> Iterator[AssetPart]:
     """One for each of the mesh's materials."""
     geometry = pxr.UsdGeom.Mesh(prim)
     points = np.array(geometry.GetPointsAttr().Get() or [], np.float64).reshape(-1, 3)
@@ -152,7 +150,7 @@ def _part(
     polygons: _Polygons,
     chosen: NDArray[np.bool_],
     place: Array,
-    images: dict[str, Pixels],
+    images: dict[str, AssetImage],
 ) -> Iterator[AssetPart]:
     """Some of a mesh's polygons, with the material of the prim `bound`, if there are any.
 
@@ -190,9 +188,10 @@ def _part(
         gltf_to_world(polygons.points[polygons.vertex[corner]] @ linear.T + place[:3, 3]),
         faces,
         np.nan_to_num(values["uv"][:, :2]) * (1, -1) + (0, 1) if is_textured else None,
-        texture if is_textured else None,
+        texture.pixels if texture is not None and is_textured else None,
         None if colors is None else linear_to_srgb(np.nan_to_num(colors[:, :3]).clip(0, 1)),
         None if normals is None else gltf_to_world(unit_normals(normals @ np.linalg.pinv(linear))),
+        texture.format if texture is not None and is_textured else "png",
     )
 
 
@@ -201,7 +200,9 @@ def _primvar(pxr: Any, prim: Any, name: str) -> tuple[Any, str]:
     return (primvar.ComputeFlattened(), primvar.GetInterpolation()) if primvar else (None, "")
 
 
-def _base_color(pxr: Any, path: Path, bound: Any, images: dict[str, Pixels]) -> tuple[Array | None, Pixels | None, str]:
+def _base_color(
+    pxr: Any, path: Path, bound: Any, images: dict[str, AssetImage]
+) -> tuple[Array | None, AssetImage | None, str]:
     """The bound material's linear colour, or its texture, and the name of its texture coordinates."""
     material, _ = pxr.UsdShade.MaterialBindingAPI(bound).ComputeBoundMaterial()
     surface = material.ComputeSurfaceSource()[0] if material else None
@@ -220,7 +221,7 @@ def _base_color(pxr: Any, path: Path, bound: Any, images: dict[str, Pixels]) -> 
     return None, _texture(pxr, path, file, images), str(name or "st")
 
 
-def _texture(pxr: Any, path: Path, file: Any, images: dict[str, Pixels]) -> Pixels:
+def _texture(pxr: Any, path: Path, file: Any, images: dict[str, AssetImage]) -> AssetImage:
     """An image of the package, decoded once."""
     name, place = ("", "") if file is None else (file.path, file.resolvedPath)
     if place not in images:
@@ -228,9 +229,8 @@ def _texture(pxr: Any, path: Path, file: Any, images: dict[str, Pixels]) -> Pixe
         if asset is None:
             raise InputError(f"{path}: the texture {name} is missing")
         try:
-            with Image.open(io.BytesIO(bytes(asset.GetBuffer()))) as image:
-                images[place] = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            images[place] = decode_image(bytes(asset.GetBuffer()))
+        except InputError as error:
             raise InputError(f"{path}: the texture {name} can't be read ({error})") from error
     return images[place]
 

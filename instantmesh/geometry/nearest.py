@@ -13,7 +13,7 @@ from instantmesh.geometry.triangles import Array, Indices, Triangles
 _CANDIDATES = 12
 _CANDIDATES_PER_CHUNK = 240_000  # bounds the memory to some 100 MB
 _SITES_PER_FACE = 4  # on average, at most
-_FEW_SITES = 20_000  # meshes of few faces may have more for each
+_FEW_SITES = 100_000  # meshes of few faces may have more for each
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,24 +83,40 @@ class NearestSurface:
 
 
 def _sites(mesh: Triangles) -> tuple[Array, Indices, float]:
-    """(s, 3) the middles of all faces, large ones cut into m^2 equal parts first.
+    """(s, 3) the middles of all faces, large ones cut into parts first.
 
-    (s,) whose they are; and how far from the nearest site of its face a point can lie: 2/3 of a part's median, at most
-    the longest edge / sqrt(3).
+    (s,) whose they are; and how far from the nearest site of its face a point can lie. A face is cut into m^2 equal
+    parts, of whose median that is 2/3: at most the longest edge / (m sqrt(3)). Of a sliver only the longest edge is
+    cut, into m; its points lie within the height of a point of that edge, and this within half a piece of a site.
     """
     corners = mesh.vertices[mesh.faces]
-    longest = np.linalg.norm(corners[:, [1, 2, 0]] - corners, axis=2).max(1)
-    spacing = max(float(np.median(longest)), 1e-12)
-    cuts = np.ceil(longest / spacing).clip(min=1)
-    while (cuts**2).sum() > max(_SITES_PER_FACE * len(cuts), _FEW_SITES):
-        spacing *= 1.25
+    edges = corners[:, [1, 2, 0]] - corners
+    lengths = np.linalg.norm(edges, axis=2)
+    longest = lengths.max(1)
+    doubled_area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
+    height = doubled_area / np.maximum(longest, 1e-300)
+    spacing = max(float(np.sqrt(np.median(doubled_area))), float(longest.max()) * 1e-3, 1e-12)
+    most = max(_SITES_PER_FACE * len(corners), _FEW_SITES)
+    while True:
         cuts = np.ceil(longest / spacing).clip(min=1)
+        is_sliver = height * cuts <= longest * 12**-0.5
+        if np.where(is_sliver, cuts, cuts**2).sum() <= most or cuts.max() == 1:
+            break
+        spacing *= 1.25
     sites, owner = [], []
     for m in np.unique(cuts):
-        faces: Indices = np.flatnonzero(cuts == m)
-        weights = _part_middles(int(m))
-        sites.append(np.einsum("sk,fkx->fsx", weights, corners[faces]).reshape(-1, 3))
-        owner.append(np.repeat(faces, len(weights)))
+        for sliver in (False, True):
+            faces: Indices = np.flatnonzero((cuts == m) & (is_sliver == sliver))
+            if sliver:
+                start = lengths[faces].argmax(1)
+                share = ((np.arange(m) + 0.5) / m)[:, None]
+                first, second = (corners[faces, (start + step) % 3][:, None] for step in (0, 1))
+                sites.append((first + share * (second - first)).reshape(-1, 3))
+                owner.append(np.repeat(faces, int(m)))
+            else:
+                weights = _part_middles(int(m))
+                sites.append(np.einsum("sk,fkx->fsx", weights, corners[faces]).reshape(-1, 3))
+                owner.append(np.repeat(faces, len(weights)))
     return np.concatenate(sites), np.concatenate(owner), float((longest / cuts).max()) * 3**-0.5
 
 

@@ -15,8 +15,6 @@ from instantmesh.mesh.report_text import joined, number
 from instantmesh.mesh.winding import orient
 from instantmesh.structures import Mesh
 
-MIN_COMPONENT_AREA = 0.03  # by default
-
 
 @dataclass(frozen=True)
 class CleanReport:
@@ -54,9 +52,7 @@ class CleanReport:
         return "cleaned: " + (joined([text for count, text in done if count]) or "nothing to do")
 
 
-def clean(
-    mesh: Mesh, *, min_component_area: float = MIN_COMPONENT_AREA, largest_hole: float = 0.1
-) -> tuple[Mesh, CleanReport]:
+def clean(mesh: Mesh, *, min_component_area: float = 0.0, largest_hole: float = 0.1) -> tuple[Mesh, CleanReport]:
     """A mesh of the same shape without the usual defects; vertex colours go along.
 
     In order: vertices at the same place become one; faces without area and doubled faces are removed; small components
@@ -65,9 +61,9 @@ def clean(
 
     Args:
         mesh: any triangle mesh.
-        min_component_area: a component stays if it has at least this share of the largest one's area. 1 keeps the
-            largest alone, 0 all, 0.1 the fruit in a bowl but not the crumbs. Faces that share a vertex are of one
-            component.
+        min_component_area: a component stays if it has at least this share of the largest one's area. 0 keeps all: what
+            somebody modelled is meant to be there; 1 keeps the largest alone, 0.1 the fruit in a bowl but not the
+            crumbs. Faces that share a vertex are of one component.
         largest_hole: holes are closed up to this width, in terms of their component's longest side; 0 leaves all open.
 
     Raises:

@@ -15,15 +15,47 @@ from instantmesh.geometry.triangles import Array, Indices, Triangles, connected
 
 # of the mesh's extent: lengths below it are float32's rounding errors
 _TINY = 1e-7
+_ALMOST = 1e-5  # what computing a place twice may differ by
+_ALMOST_OF_EDGES = 1e-3  # of the rims' median edge, at most
+_MOST_NEIGHBOURS = 64
 _ROUNDS = 8
 
 
 def weld(mesh: Triangles) -> Triangles:
-    """One vertex where several lie at exactly the same place; its colour is their mean."""
+    """One vertex where several lie at the same place; its colour is their mean.
+
+    Vertices on the rims of holes are also joined with others there within 1e-5 of the mesh's extent, and a thousandth
+    of the rims' median edge: triangles that were written one by one, or computed twice. Ends of one edge stay apart.
+    """
     _, first, inverse = np.unique(mesh.vertices + 0.0, axis=0, return_index=True, return_inverse=True)
-    if len(first) == len(mesh.vertices):
+    if len(first) < len(mesh.vertices):
+        mesh = mesh.merge(first[inverse.ravel()])
+    return _weld_rims(mesh)
+
+
+def _weld_rims(mesh: Triangles) -> Triangles:
+    from scipy.spatial import KDTree
+
+    edges = Edges.of(mesh.faces)
+    is_rim = edges.is_boundary[edges.undirected]
+    rim = np.unique(edges.directed[is_rim])
+    if not len(rim):
         return mesh
-    return mesh.merge(first[inverse.ravel()])
+    lengths = np.linalg.norm(np.diff(mesh.vertices[edges.directed[is_rim]], axis=1)[:, 0], axis=1)
+    # a far outlier makes the extent large, but not the edges
+    reach = min(_ALMOST * mesh.extent(), _ALMOST_OF_EDGES * float(np.median(lengths)))
+    tree = KDTree(mesh.vertices[rim])
+    if tree.count_neighbors(tree, reach) > _MOST_NEIGHBOURS * len(rim):  # a cloud, no seam
+        return mesh
+    pairs = tree.query_pairs(reach, output_type="ndarray")
+    start, end = np.sort(rim[pairs], axis=1).T.reshape(2, -1)
+    count = len(mesh.vertices)
+    joined = np.unique(np.sort(edges.directed, axis=1) @ np.array([count, 1]))
+    apart = ~np.isin(start * count + end, joined)
+    if not apart.any():
+        return mesh
+    label = connected(start[apart], end[apart], count)
+    return mesh.merge(np.unique(label, return_index=True)[1][label])
 
 
 def degenerate(mesh: Triangles) -> NDArray[np.bool_]:

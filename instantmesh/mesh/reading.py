@@ -15,6 +15,7 @@ from PIL import Image
 
 from instantmesh.files.asset_files import GREY, AssetPart, joined_triangles, read_asset
 from instantmesh.files.colors import linear_to_srgb, srgb_to_linear
+from instantmesh.files.texture_images import TextureFormat
 from instantmesh.structures import Mesh, Texture
 
 Array = NDArray[np.floating]
@@ -131,7 +132,9 @@ def _joint_texture(parts: list[AssetPart]) -> Texture:
         side = (joint.shape[1], joint.shape[0])
         uv = [cell_of[key].place(place, side) for key, place in zip(keys, places, strict=True)]
     image = torch.from_numpy(joint.transpose(2, 0, 1) / np.float32(255))
-    return Texture(image, torch.from_numpy(np.concatenate(uv).astype(np.float32)))
+    formats: set[TextureFormat] = {part.texture_format for part in parts if part.texture is not None}
+    joint_format: TextureFormat = formats.pop() if len(formats) == 1 else "png"
+    return Texture(image, torch.from_numpy(np.concatenate(uv).astype(np.float32)), joint_format)
 
 
 def _is_varied(part: AssetPart) -> bool:

@@ -23,6 +23,8 @@ _F_SCORE_DISTANCE = 0.1
 _SAMPLES = 16_000
 _TRIALS = 6
 _POINTS_PER_CHUNK = 32_768
+_STUCK = 1.5
+_TOLERANCES = np.geomspace(1e-5, 1e-2, 7)  # of the mesh's extent
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,19 @@ class SimplifyReport:
     f_score_01: float
     floor_reached: bool
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the mesh kept far more faces than were asked for, though they aren't needed for its shape."""
+        return not self.floor_reached and self.faces_after > max(_STUCK * self.target_faces, 16)
+
     def __str__(self) -> str:
-        if self.faces_before == self.faces_after:
+        if self.faces_before <= self.target_faces:
             return f"simplified: nothing to do, {self.faces_after:,} faces"
+        if self.stuck:
+            return (
+                f"simplified: {self.faces_before:,} faces to {self.faces_after:,}, and not to {self.target_faces:,}:"
+                " nearly all of its edges are borders, or its faces are slivers"
+            )
         floor = f"; {self.target_faces:,} would fall below F-score {F_SCORE_FLOOR}" if self.floor_reached else ""
         return (
             f"simplified: {self.faces_before:,} faces to {self.faces_after:,}, off by {self.mean_error:.2g} on average"
@@ -154,11 +166,33 @@ def _decimated(full: Triangles, target: int) -> Triangles:
     points, faces = fast_simplification.simplify(
         (full.vertices - centre) / size, full.faces.astype(np.int32), target_count=target
     )[:2]
+    if len(faces) > _STUCK * target and (solid := _merged_slivers(full, target)) is not None:
+        return solid
     small = Triangles(points.astype(np.float64) * size + centre, faces.astype(np.int64))
     small = remove_degenerate(remove_folded(small)).compact()
     if not len(small.faces):  # folded up altogether
         return _decimated(full, 2 * target) if 2 * target < len(full.faces) else full
     return small
+
+
+def _merged_slivers(full: Triangles, target: int) -> Triangles | None:
+    """Simplified by manifold3d, which merges slivers too; None if it isn't a solid or remains too fine.
+
+    Quadric simplification never collapses an edge of a face with an angle of less than some 2 degrees.
+    """
+    import manifold3d
+
+    mesh = manifold3d.Mesh(np.ascontiguousarray(full.vertices, np.float32), full.faces.astype(np.uint32))
+    solid = manifold3d.Manifold(mesh)
+    if solid.status() != manifold3d.Error.NoError:
+        return None
+    for tolerance in _TOLERANCES:
+        small = solid.simplify(float(tolerance * full.extent()))
+        if 0 < small.num_tri() <= target:
+            found = small.to_mesh()
+            vertices = np.asarray(found.vert_properties)[:, :3].astype(np.float64)
+            return Triangles(vertices, np.asarray(found.tri_verts).astype(np.int64)).compact()
+    return None
 
 
 def _fewest_above_floor(full: Triangles, target: int, comparison: _Comparison) -> Triangles:

@@ -107,7 +107,9 @@ def bake(
         colors = blend(at, along, read, mesh, views).double().cpu().numpy()
     image = torch.from_numpy(padded(colors.clip(0, 1), texels.texel, size_px)).permute(2, 0, 1)
     place, dtype = mesh.vertices.device, mesh.vertices.dtype
-    texture = Texture(image.contiguous().to(place, dtype), torch.from_numpy(unwrapped.uv).to(place, dtype))
+    texture_format = "png" if color_field is not None or original.texture is None else original.texture.format
+    uv = torch.from_numpy(unwrapped.uv).to(place, dtype)
+    texture = Texture(image.contiguous().to(place, dtype), uv, texture_format)
     return replace(mesh, texture=texture), TextureReport(
         size_px=size_px,
         charts=unwrapped.charts,

@@ -123,7 +123,7 @@ def _on_texture(mesh: Mesh, texture: Texture, photo: PosedPhoto) -> tuple[Mesh, 
     )
     colors, share = photo_colors(at, along, read, mesh, photo)
     image = torch.from_numpy(padded(colors.clamp(0, 1).cpu().numpy(), texels.texel, size_px)).permute(2, 0, 1)
-    return replace(mesh, texture=Texture(image.contiguous().to(texture.image), texture.uv)), PhotoReport(share)
+    return replace(mesh, texture=replace(texture, image=image.contiguous().to(texture.image))), PhotoReport(share)
 
 
 @torch.no_grad()

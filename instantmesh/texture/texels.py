@@ -11,6 +11,7 @@ from instantmesh.geometry.barycentric import barycentric
 from instantmesh.geometry.rays import covering_faces
 from instantmesh.texture.parameterization import Array, Indices
 
+_TEXELS_PER_CHUNK = 65_536
 _NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
 
 
@@ -47,8 +48,12 @@ def locate_texels(uv: Array, size_px: int) -> Texels:
     _grow(owner)
     texel = np.flatnonzero(owner >= 0)
     face = owner.ravel()[texel]
-    centre = np.stack([texel % size_px, texel // size_px], 1).astype(np.float64) + 0.5
-    return Texels(texel, face, barycentric(corners[face], centre), covered)
+    weights = np.empty((len(texel), 3))
+    for start in range(0, len(texel), _TEXELS_PER_CHUNK):
+        part = slice(start, start + _TEXELS_PER_CHUNK)
+        centre = np.stack([texel[part] % size_px, texel[part] // size_px], 1).astype(np.float64) + 0.5
+        weights[part] = barycentric(corners[face[part]], centre)
+    return Texels(texel, face, weights, covered)
 
 
 def _give_to_small_faces(owner: Indices, corners: Array) -> None:

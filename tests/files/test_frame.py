@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 
-from instantmesh.errors import InputError
+from instantmesh.errors import InputError, OutputError
 from instantmesh.files.frame import Frame, gltf_to_world, world_to_gltf
+from instantmesh.mesh.reading import read_mesh
 
 from .lettered import textured_letter
 
@@ -73,6 +75,7 @@ def test_the_world_s_origin_may_stay_while_sizes_change():
         ({"size_m": 0.0}, "longest side"),
         ({"size_m": float("nan")}, "longest side"),
         ({"origin": "top"}, "'center', 'bottom'"),
+        ({"unit": "cm"}, "'m' or 'mm'"),
     ],
 )
 @pytest.mark.usefixtures("as_users_run_it")
@@ -80,6 +83,25 @@ def test_what_can_t_be(options: dict, message: str, tmp_path):
     with pytest.raises(InputError, match=message):
         textured_letter().save(tmp_path / "a.obj", **options)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".stl", ".obj", ".ply"])
+def test_millimetres(ending: str, tmp_path, caplog: pytest.LogCaptureFixture):
+    mesh = textured_letter()
+    for options, longest in (({"size_m": 0.1, "unit": "mm"}, 100.0), ({"size_m": 0.1}, 0.1)):
+        caplog.clear()
+        written = read_mesh(mesh.save(tmp_path / f"a{ending}", **options)).vertices
+        assert float((written.amax(0) - written.amin(0)).max()) == pytest.approx(longest)
+        assert ("millimetres" in caplog.text) == (ending == ".stl" and "unit" not in options)
+    kept = read_mesh(mesh.save(tmp_path / f"b{ending}", size_m=None, origin=None, unit="mm")).vertices
+    torch.testing.assert_close(kept.amax(0) - kept.amin(0), 1000 * (mesh.vertices.amax(0) - mesh.vertices.amin(0)))
+
+
+@pytest.mark.parametrize("ending", [".glb", ".usdz"])
+def test_formats_that_are_in_metres(ending: str, tmp_path):
+    pytest.importorskip("pxr.UsdUtils", reason="needs usd-core")
+    with pytest.raises(OutputError, match="in metres by its standard"):
+        textured_letter().save(tmp_path / f"a{ending}", unit="mm")
 
 
 def test_a_point_has_no_size():

@@ -14,6 +14,7 @@ from PIL import Image
 from instantmesh.errors import InputError, OutputError
 from instantmesh.mesh.reading import read_mesh
 from instantmesh.structures import Mesh, Texture
+from tests.mesh.shapes import sphere, with_faces
 
 from .lettered import textured_letter
 from .small import asymmetric_mesh
@@ -158,6 +159,24 @@ def test_textures_take_less_room_as_jpeg_and_webp(tmp_path, texture_format):
     assert len(images[0]) < len(read_glb(plain.read_bytes())[2][0]) / 4
     image = read_mesh(small).texture.image
     assert float((image - mesh.texture.image).abs().mean()) < 0.01
+
+
+def test_a_texture_keeps_the_format_of_its_file(tmp_path):
+    smoothly_textured().save(tmp_path / "a.glb", texture_format="jpeg")
+    again = read_mesh(tmp_path / "a.glb")
+    assert again.texture.format == "jpeg"
+    images = read_glb(again.save(tmp_path / "b.glb").read_bytes())[2]
+    assert Image.open(io.BytesIO(images[0])).format == "JPEG"
+    images = read_glb(again.save(tmp_path / "c.glb", texture_format="png").read_bytes())[2]
+    assert Image.open(io.BytesIO(images[0])).format == "PNG"
+    assert read_mesh(again.save(tmp_path / "d.obj")).texture.format == "png"
+
+
+def test_open_surfaces_are_double_sided(tmp_path):
+    solid = sphere()
+    for mesh, expected in ((solid, False), (with_faces(solid, solid.faces[1:]), True)):
+        document = read_glb(mesh.save(tmp_path / "a.glb").read_bytes())[0]
+        assert document["materials"][0]["doubleSided"] is expected
 
 
 def test_texture_formats_that_cannot_be(tmp_path, as_users_run_it):

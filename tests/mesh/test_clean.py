@@ -1,6 +1,7 @@
 """Cleaning: each defect alone, all of them together, and meshes that have none."""
 
 import logging
+from dataclasses import replace
 from math import pi
 
 import numpy as np
@@ -20,10 +21,35 @@ def test_a_good_mesh_comes_back_bit_for_bit(mesh):
     assert str(done) == "cleaned: nothing to do"
 
 
+def test_all_components_stay_unless_asked_otherwise():
+    mesh = joined(sphere(0.01, centre=(0, 3.0, 0)), sphere(1.0))
+    assert same(clean(mesh)[0], mesh)
+
+
+def test_corners_that_were_computed_twice_are_joined():
+    soup = with_corners_apart(sphere())
+    moved = soup.vertices + 2e-6 * torch.rand(soup.vertices.shape, generator=torch.Generator().manual_seed(0))
+    cleaned, _ = clean(replace(soup, vertices=moved))
+    assert (len(cleaned.vertices), len(cleaned.faces)) == (642, 1280)
+    assert report(replace(soup, vertices=moved)).watertight
+    far = joined(soup, sphere(centre=(1e5, 0, 0)))  # makes the extent large: nothing else may be joined for that
+    cleaned, _ = clean(replace(far, vertices=far.vertices.double()))
+    assert len(cleaned.faces) == 2 * 1280
+
+
+def test_edges_of_a_rim_stay_however_short():
+    fine = sphere(subdivisions=1)
+    opened = with_faces(fine, fine.faces[5:])
+    vertices = opened.vertices.clone()
+    start, end = opened.faces[0, :2]
+    vertices[end] = vertices[start] + 1e-6
+    assert same(clean(replace(opened, vertices=vertices), largest_hole=0.0)[0], replace(opened, vertices=vertices))
+
+
 def test_the_largest_component_stays_and_the_threshold_is_a_share_of_its_area():
     bowl, fruit, crumb = sphere(1.0), sphere(0.5, centre=(3.0, 0, 0)), sphere(0.1, centre=(0, 3.0, 0))
     mesh = joined(crumb, bowl, fruit)
-    assert same(clean(mesh)[0], joined(bowl, fruit))
+    assert same(clean(mesh, min_component_area=0.03)[0], joined(bowl, fruit))
     alone, done = clean(mesh, min_component_area=1.0)
     assert same(alone, bowl)
     assert (done.dropped_components, done.dropped_faces) == (2, 2 * len(bowl.faces))
@@ -157,7 +183,7 @@ def test_everything_at_once_and_twice_is_once(seed):
     over = torch.from_numpy(rng.random(1280) < 0.3)
     faces = torch.where(over[:, None], faces.flip(1), faces)[3:]  # three faces missing
     mesh = joined(with_faces(body, torch.cat([faces, faces[:4], faces[:2, [0, 0, 1]]])), *debris)
-    cleaned, done = clean(mesh, largest_hole=0.3)  # the three may lie side by side
+    cleaned, done = clean(mesh, min_component_area=0.03, largest_hole=0.3)  # the three may lie side by side
     now = report(cleaned)
     assert (now.components, now.watertight, now.euler_number, now.duplicate_faces, now.degenerate_faces) == (
         (1, True, 2, 0, 0)

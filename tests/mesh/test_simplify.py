@@ -100,6 +100,29 @@ def test_open_meshes_and_several_parts():
     assert same(clean(two, min_component_area=0.0)[0], two)
 
 
+def test_slivers_are_simplified_too():
+    """A cylinder of 1,000 sides: no quadric simplification collapses edges of its thin faces."""
+    angle = torch.arange(1000) * (2 * torch.pi / 1000)
+    rim = torch.stack([angle.cos(), angle.sin()], dim=1)
+    low, high = (torch.cat([rim, torch.full((1000, 1), z)], dim=1) for z in (-1.0, 1.0))
+    vertices = torch.cat([low, high, torch.tensor([[0.0, 0, -1], [0, 0, 1]])])
+    i, j = torch.arange(1000), (torch.arange(1000) + 1) % 1000
+    sides = torch.cat([torch.stack([i, j, j + 1000], dim=1), torch.stack([i, j + 1000, i + 1000], dim=1)])
+    floor = torch.stack([torch.full_like(i, 2000), j, i], dim=1)
+    ceiling = torch.stack([torch.full_like(i, 2001), i + 1000, j + 1000], dim=1)
+    small, done = simplify(Mesh(vertices, torch.cat([sides, floor, ceiling])), 400)
+    assert len(small.faces) <= 400
+    assert done.max_error < 0.01
+    assert volume(small) == pytest.approx(2 * np.pi, rel=0.01)
+
+
+def test_a_mesh_that_stays_too_fine_is_told():
+    apart = joined(*(sphere(0.01, 0, (float(x), float(y), 0.0)) for x in range(20) for y in range(20)))
+    small, done = simplify(apart, 100, allow_quality_loss=True)
+    assert done.stuck == (len(small.faces) > 150)
+    assert not done.stuck or "and not to 100" in str(done)
+
+
 def test_bad_input():
     with pytest.raises(InputError, match="4 faces"):
         simplify(sphere(), 3)

@@ -93,7 +93,7 @@ def test_finish_does_it_last():
     holed = joined(
         with_faces(mesh, mesh.faces[mesh.vertices[mesh.faces].mean(1)[:, 1] < 0.7]), sphere(0.1, 1, (2.0, 0, 0))
     )
-    done = finish(holed, target_faces=1000, watertight=True)
+    done = finish(holed, min_component_area=0.03, target_faces=1000, watertight=True)
     now = report(done.mesh)
     assert [type(step).__name__ for step in done.steps] == ["CleanReport", "SimplifyReport", "WatertightReport"]
     assert (now.watertight, now.components) == (True, 1)

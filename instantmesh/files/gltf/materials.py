@@ -4,24 +4,22 @@ Source: the glTF 2.0 specification, sections 3.8 ("Texture Data") and 3.9 ("Mate
 KHR_materials_pbrSpecularGlossiness.
 """
 
-import io
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from instantmesh.errors import InputError
+from instantmesh.files.asset_images import GLTF_FORMATS, AssetImage, decode_image
 from instantmesh.files.gltf.document import Document
 from instantmesh.files.gltf.extensions import SPECULAR_GLOSSINESS, TEXTURE_TRANSFORM, WEBP
+from instantmesh.files.texture_images import TextureFormat
 
 Array = NDArray[np.floating]
 Pixels = NDArray[np.uint8]
 
-LARGEST_SIDE_PX = 8192
-_MOST_PIXELS = 1 << 28
 _CLAMP, _MIRROR = 33071, 33648
 
 
@@ -36,6 +34,7 @@ class BaseColor:
         uv_matrix: (2, 3) from those to places in `texture`.
         clamped: per axis, whether the texture ends at its border.
         lost: what else the material has, in words.
+        texture_format: how the file keeps the texture.
     """
 
     factor: Array | None
@@ -44,6 +43,7 @@ class BaseColor:
     uv_matrix: Array
     clamped: tuple[bool, bool]
     lost: frozenset[str]
+    texture_format: TextureFormat = "png"
 
     def place(self, uv: Array) -> Array:
         """Texture coordinates (v, 2) as places in `texture`."""
@@ -56,7 +56,7 @@ class Materials:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._images: dict[int, tuple[Pixels, bool]] = {}
+        self._images: dict[int, AssetImage] = {}
         self._mirrored: dict[tuple[int, bool, bool], Pixels] = {}
 
     def base_color(self, index: int | None) -> BaseColor:
@@ -94,8 +94,11 @@ class Materials:
     ) -> BaseColor:
         document = self._document
         texture = document.item("textures", info.get("index"))
-        pixels, has_alpha = self._image(self._source(texture))
-        if has_alpha and material.get("alphaMode", "OPAQUE") != "OPAQUE":
+        image = self._image(self._source(texture))
+        pixels = image.pixels
+        if image.shrunk_from_px is not None:
+            lost = lost | {f"texture's full size ({image.shrunk_from_px} pixels)"}
+        if image.has_alpha and material.get("alphaMode", "OPAQUE") != "OPAQUE":
             lost = lost | {"transparency"}
         sampler = document.item("samplers", texture["sampler"]) if texture.get("sampler") is not None else {}
         modes = [sampler.get(axis) for axis in ("wrapS", "wrapT")]
@@ -106,7 +109,8 @@ class Materials:
             pixels = self._with_mirrors(pixels, mirrored)
         clamped = (modes[0] == _CLAMP, modes[1] == _CLAMP)
         plain = factor is None or bool((factor > 0.999).all())
-        return BaseColor(None if plain else factor, pixels, uv_set, matrix, clamped, frozenset(lost))
+        shown = None if plain else factor
+        return BaseColor(shown, pixels, uv_set, matrix, clamped, frozenset(lost), image.format)
 
     def _source(self, texture: dict[str, Any]) -> int:
         """The index of a texture's image, the one in WebP if there is one."""
@@ -116,8 +120,7 @@ class Materials:
             raise self._document.fault("a texture has no image in a format that is read here (PNG, JPEG, WebP)")
         return self._document.whole(source)
 
-    def _image(self, index: int) -> tuple[Pixels, bool]:
-        """The pixels of an image, and whether some of them are transparent."""
+    def _image(self, index: int) -> AssetImage:
         if index not in self._images:
             image = self._document.item("images", index)
             uri = image.get("uri")
@@ -127,24 +130,12 @@ class Materials:
                 data = self._document.resource(uri)
             else:
                 raise self._document.fault(f"images[{index}] has no data")
-            self._images[index] = self._decoded(data, index)
+            try:
+                self._images[index] = decode_image(data, GLTF_FORMATS)
+            except InputError as error:
+                what = f"a texture is missing or can't be read (images[{index}]: {error})"
+                raise self._document.fault(what) from error
         return self._images[index]
-
-    def _decoded(self, data: bytes, index: int) -> tuple[Pixels, bool]:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
-                if image.width * image.height > _MOST_PIXELS:
-                    raise self._document.fault(f"images[{index}] has {image.width} x {image.height} pixels")
-                image.draft("RGB", (LARGEST_SIDE_PX, LARGEST_SIDE_PX))
-                image.load()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise self._document.fault(f"a texture is missing or can't be read (images[{index}]: {error})") from error
-        if max(image.size) > LARGEST_SIDE_PX:
-            image.thumbnail((LARGEST_SIDE_PX, LARGEST_SIDE_PX), Image.Resampling.BOX)
-        has_alpha = image.has_transparency_data and bool(np.asarray(image.convert("RGBA"))[..., 3].min() < 255)
-        return np.asarray(image.convert("RGB")), has_alpha
 
     def _with_mirrors(self, pixels: Pixels, axes: tuple[bool, bool]) -> Pixels:
         """An image beside its mirror image, which repeats as the image alone is mirrored."""
@@ -162,7 +153,7 @@ class Materials:
         found = set()
         if material.get("normalTexture") is not None:
             found.add("normal maps")
-        if pbr.get("metallicRoughnessTexture") is not None:
+        if pbr.get("metallicRoughnessTexture") is not None or pbr.get("metallicFactor", 0) not in (0, 0.0):
             found.add("metalness and roughness")
         names = self._document.mapping(material.get("extensions"))
         if "KHR_materials_transmission" in names or "KHR_materials_volume" in names:

@@ -74,6 +74,7 @@ def _parts(document: Document, primitive: Primitive, placed: PlacedMesh, base: B
         texture,
         colors,
         primitive.normals,
+        base.texture_format,
     )
     if placed.joints is not None and primitive.joints is not None and primitive.weights is not None:
         yield _posed(part, _blended(document, primitive.joints, primitive.weights, placed.joints))

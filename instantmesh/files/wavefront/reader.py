@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from instantmesh.errors import InputError
+from instantmesh.files.asset_images import AssetImage, decode_image
 from instantmesh.files.asset_part import AssetPart, unit_normals
 from instantmesh.files.colors import linear_to_srgb, srgb_to_linear
 from instantmesh.files.frame import gltf_to_world
@@ -17,7 +17,6 @@ from instantmesh.files.wavefront.materials import ObjMaterial, find_beside, read
 _log = logging.getLogger(__name__)
 
 Array = NDArray[np.floating]
-Pixels = NDArray[np.uint8]
 
 _ALMOST_ONE = 1 - 1e-6
 
@@ -37,7 +36,7 @@ def read_obj(path: Path, texture_beside: Path | None) -> list[AssetPart]:
     """
     geometry = read_geometry(path)
     materials = read_materials(path, geometry.libraries)
-    images: dict[Path, Pixels] = {}
+    images: dict[Path, AssetImage] = {}
     parts, lost = [], set(geometry.lost)
     for index in np.unique(geometry.material):
         name = geometry.materials[index] if index >= 0 else None
@@ -48,6 +47,8 @@ def read_obj(path: Path, texture_beside: Path | None) -> list[AssetPart]:
         for group, has_uv in ((corners[textured], True), (corners[~textured], False)):
             if len(group):
                 texture = _texture(path, material, texture_beside, images) if has_uv else None
+                if texture is not None and texture.shrunk_from_px is not None:
+                    lost.add(f"texture's full size ({texture.shrunk_from_px} pixels)")
                 parts.append(_part(geometry, group, material, texture))
     if lost:
         _log.warning("%s: read without its %s", path, ", ".join(sorted(lost)))
@@ -55,8 +56,8 @@ def read_obj(path: Path, texture_beside: Path | None) -> list[AssetPart]:
 
 
 def _texture(
-    path: Path, material: ObjMaterial | None, beside: Path | None, images: dict[Path, Pixels]
-) -> Pixels | None:
+    path: Path, material: ObjMaterial | None, beside: Path | None, images: dict[Path, AssetImage]
+) -> AssetImage | None:
     file = beside
     if material is not None and material.texture is not None:
         file = find_beside(material.library, material.texture) or find_beside(path, material.texture) or beside
@@ -64,15 +65,14 @@ def _texture(
             raise InputError(f"{path}: its texture {material.texture!r} is missing; put it into the same folder")
     if file is not None and file not in images:
         try:
-            with Image.open(file) as image:
-                images[file] = np.asarray(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            images[file] = decode_image(file.read_bytes())
+        except (OSError, InputError) as error:
             raise InputError(f"{path}: its texture {file.name} can't be read ({error})") from error
     return None if file is None else images[file]
 
 
 def _part(
-    geometry: ObjGeometry, corners: NDArray[np.int64], material: ObjMaterial | None, texture: Pixels | None
+    geometry: ObjGeometry, corners: NDArray[np.int64], material: ObjMaterial | None, texture: AssetImage | None
 ) -> AssetPart:
     """Triangles whose vertices each have one place in the texture and one normal."""
     _, first, group = np.unique(_keys(corners.reshape(-1, 3)), return_index=True, return_inverse=True)
@@ -82,9 +82,10 @@ def _part(
         gltf_to_world(geometry.vertices[vertex]),
         group.reshape(-1, 3),
         _placed(geometry.uv[place], material) if texture is not None else None,
-        texture,
+        None if texture is None else texture.pixels,
         _colors(geometry, vertex, material.color if material is not None and texture is None else None),
         gltf_to_world(unit_normals(geometry.normals[normal])) if has_normals else None,
+        "png" if texture is None else texture.format,
     )
 
 
