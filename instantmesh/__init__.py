@@ -1,6 +1,6 @@
 """From a photo to a 3D mesh."""
 
-from instantmesh.cameras import orbit_cameras, six_view_cameras, spherical_cameras
+from instantmesh.cameras import cameras_from_matrices, orbit_cameras, six_view_cameras, spherical_cameras
 from instantmesh.errors import (
     CameraError,
     CheckpointError,
@@ -37,8 +37,9 @@ from instantmesh.structures import Cameras, Mesh, Texture, Views
 from instantmesh.systems import Field, System, register_system
 from instantmesh.texture.bake import TextureReport, bake
 from instantmesh.texture.photo_colors import PhotoReport, PosedPhoto, project_photo
-from instantmesh.view_files import read_views, write_views
 from instantmesh.viewer.page import save_page, show
+from instantmesh.views.files import read_views, write_views
+from instantmesh.views.normalization import normalize_views
 
 __version__ = "0.1.0"
 
@@ -82,11 +83,13 @@ __all__ = [
     "Views",
     "WatertightReport",
     "bake",
+    "cameras_from_matrices",
     "clean",
     "cut_out",
     "find_camera",
     "finish",
     "make_watertight",
+    "normalize_views",
     "orbit_cameras",
     "project_photo",
     "read_mesh",

@@ -8,18 +8,22 @@ Symbols:
 
 import math
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from instantmesh.errors import InputError
+from instantmesh.errors import CameraError, InputError
 from instantmesh.structures import Cameras
 
 SIX_VIEW_AZIMUTHS_DEG = (30.0, 90.0, 150.0, 210.0, 270.0, 330.0)
 SIX_VIEW_ELEVATIONS_DEG = (20.0, -10.0, 20.0, -10.0, 20.0, -10.0)
 SIX_VIEW_RADIUS = 4.0
 SIX_VIEW_FOV_DEG = 30.0
+Convention = Literal["opengl", "opencv"]
+Poses = Literal["camera_to_world", "world_to_camera"]
+
 FOUR_OF_SIX = (0, 2, 4, 5)
 PHOTO_ELEVATION_DEG = 10.0
 
@@ -49,6 +53,56 @@ def intrinsics_from_fov(fov_deg: float, n: int) -> Float[Tensor, "n 3 3"]:
         raise InputError(f"fov_deg must lie between 0 and 180, got {fov_deg}")
     focal = 0.5 / math.tan(math.radians(fov_deg) / 2)
     return torch.tensor([[focal, 0.0, 0.5], [0.0, focal, 0.5], [0.0, 0.0, 1.0]]).repeat(n, 1, 1)
+
+
+def cameras_from_matrices(
+    matrices: Tensor,
+    intrinsics: Tensor,
+    *,
+    convention: Convention = "opengl",
+    poses: Poses = "camera_to_world",
+    size_px: tuple[int, int] | None = None,
+) -> Cameras:
+    """Cameras from the matrices of other programs.
+
+    Args:
+        matrices: (n, 4, 4) or (n, 3, 4) rigid motions.
+        intrinsics: (n, 3, 3) normalised by the image's size, or in pixels with `size_px`.
+        convention: of the camera's axes: "opengl" (Blender, NeRF: y up, z backward) or "opencv" (COLMAP: y down, z
+            forward).
+        poses: which way the matrices lead.
+        size_px: (width, height) of the images, where the intrinsics are in pixels.
+
+    Raises:
+        CameraError: other shapes, no rigid motions, no such convention.
+
+    Example:
+        >>> cameras = cameras_from_matrices(
+        ...     extrinsics, k, convention="opencv", poses="world_to_camera", size_px=(640, 480)
+        ... )
+    """
+    if convention not in get_args(Convention) or poses not in get_args(Poses):
+        raise CameraError(
+            f"convention={convention!r}, poses={poses!r}: use one of {', '.join(get_args(Convention))}, and of"
+            f" {', '.join(get_args(Poses))}"
+        )
+    if matrices.ndim != 3 or matrices.shape[1:] not in ((3, 4), (4, 4)):
+        raise CameraError(f"matrices must be (n, 4, 4) or (n, 3, 4), got {tuple(matrices.shape)}")
+    pose = matrices
+    if pose.shape[1] == 3:
+        last = torch.tensor([[[0.0, 0.0, 0.0, 1.0]]]).to(pose).expand(len(pose), 1, 4)
+        pose = torch.cat([pose, last], dim=1)
+    if poses == "world_to_camera":
+        rotation = pose[:, :3, :3].mT  # of rigid motions, which `Cameras` checks
+        moved = -(rotation @ pose[:, :3, 3:])
+        pose = torch.cat([torch.cat([rotation, moved], dim=2), pose[:, 3:]], dim=1)
+    if convention == "opencv":
+        pose = pose * torch.tensor([1.0, -1.0, -1.0, 1.0]).to(pose)
+    k = intrinsics
+    if size_px is not None:
+        width, height = size_px
+        k = k / torch.tensor([[width], [height], [1.0]]).to(k)
+    return Cameras(pose, k)
 
 
 def spherical_cameras(

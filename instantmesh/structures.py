@@ -23,6 +23,15 @@ ColorField = Callable[[Tensor], Tensor]
 """Points (p, 3) in world units -> sRGB colours (p, 3), about [0, 1]."""
 
 
+def _require_tensors(**values: object) -> None:
+    """Raises InputError for what isn't a tensor; None is left to whoever asks."""
+    for name, value in values.items():
+        if value is not None and not isinstance(value, Tensor):
+            kind = type(value).__module__.split(".")[0]
+            hint = "; torch.from_numpy makes one" if kind == "numpy" else ""
+            raise InputError(f"{name} must be a tensor, got {type(value).__name__}{hint}")
+
+
 def _require_finite(name: str, tensor: Tensor) -> None:
     if not bool(torch.isfinite(tensor).all()):
         raise InputError(f"{name} has values that aren't finite")
@@ -57,6 +66,7 @@ class Cameras:
 
     def __post_init__(self) -> None:
         pose, k = self.camera_to_world, self.intrinsics
+        _require_tensors(camera_to_world=pose, intrinsics=k)
         if pose.ndim != 3 or pose.shape[1:] != (4, 4) or k.ndim != 3 or k.shape[1:] != (3, 3):
             raise CameraError(
                 f"cameras need poses (n, 4, 4) and intrinsics (n, 3, 3), got {tuple(pose.shape)} and {tuple(k.shape)}"
@@ -107,6 +117,7 @@ class Views:
 
     def __post_init__(self) -> None:
         images = self.images
+        _require_tensors(images=images)
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise InputError(f"views need images (n, 3, h, w), got {tuple(images.shape)}")
         if not images.is_floating_point():
@@ -188,6 +199,7 @@ class Texture:
     format: TextureFormat = "png"
 
     def __post_init__(self) -> None:
+        _require_tensors(image=self.image, uv=self.uv)
         if self.image.ndim != 3 or self.image.shape[0] != 3 or 0 in self.image.shape:
             raise InputError(f"a texture's image must be (3, h, w), got {tuple(self.image.shape)}")
         if self.uv.ndim != 3 or self.uv.shape[1:] != (3, 2):
@@ -224,6 +236,7 @@ class Mesh:
     texture: Texture | None = None
 
     def __post_init__(self) -> None:
+        _require_tensors(vertices=self.vertices, faces=self.faces, vertex_colors=self.vertex_colors)
         if self.vertices.ndim != 2 or self.vertices.shape[1] != 3:
             raise InputError(f"vertices must be (v, 3), got {tuple(self.vertices.shape)}")
         if self.faces.ndim != 2 or self.faces.shape[1] != 3 or self.faces.is_floating_point():

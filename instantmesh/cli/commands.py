@@ -22,6 +22,7 @@ from instantmesh.cli.options import (
     BackgroundOption,
     BlendViews,
     CacheDir,
+    ConventionOption,
     Device,
     Format,
     Front,
@@ -36,11 +37,13 @@ from instantmesh.cli.options import (
     MeshFormat,
     MinComponentArea,
     ModelName,
+    Normalize,
     Origin,
     OriginOption,
     Out,
     OutFile,
     Overwrite,
+    PosesOption,
     Resolution,
     SizeM,
     TargetFaces,
@@ -199,6 +202,9 @@ def reconstruct(
     ],
     out: Out,
     model: ModelName = "instant-mesh-large",
+    convention: ConventionOption = None,
+    poses: PosesOption = None,
+    normalize: Normalize = False,
     resolution: Resolution = None,
     target_faces: TargetFaces = ASSET.target_faces or 0,
     min_component_area: MinComponentArea = ASSET.min_component_area,
@@ -225,7 +231,7 @@ def reconstruct(
     saving = files.checked_saving(target.mesh, up, front, size_m, origin, unit, texture_format)
     files.check_folder(out)
     target.check(overwrite)
-    posed = files.read_given_views(views)
+    posed = files.read_given_views(views, convention, poses, normalize)
     pipeline = Pipeline.from_pretrained(
         model, device=device, cache_dir=cache_dir, local_files_only=local_files_only, multiview=False
     )

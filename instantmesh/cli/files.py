@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from instantmesh.cli.options import LengthUnit, Origin, TextureFormat
+from instantmesh.cli.options import CameraConvention, CameraPoses, LengthUnit, Origin, TextureFormat
 from instantmesh.errors import InputError, InstantMeshError, OutputError
 from instantmesh.files.frame import Frame
 from instantmesh.files.mesh_files import check_ending, check_frame, check_texture, written_files
@@ -88,14 +88,21 @@ def checked_saving(
     return {**asdict(frame), "texture_format": format_name}
 
 
-def read_given_views(source: Path) -> "Views":
-    """Views as `view_files` reads them, or the first six of an object that `instantmesh data render` made."""
+def read_given_views(
+    source: Path, convention: CameraConvention | None, poses: CameraPoses | None, normalize: bool
+) -> "Views":
+    """Views as `views.files` reads them, or the first six of an object that `instantmesh data render` made."""
     from instantmesh.data import layout
     from instantmesh.structures import Views
-    from instantmesh.view_files import read_views
+    from instantmesh.views.files import read_views
 
     if not (source / layout.CAMERAS).is_file():
-        return read_views(source)
+        return read_views(
+            source,
+            convention=None if convention is None else convention.value,
+            poses=None if poses is None else poses.value,
+            normalize=normalize,
+        )
     rendered = layout.read_object(source, range(6))
     return Views(rendered.images, rendered.cameras)
 

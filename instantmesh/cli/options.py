@@ -24,6 +24,20 @@ class Origin(str, Enum):
     BOTTOM = "bottom"
 
 
+class CameraConvention(str, Enum):
+    """Axes of a camera."""
+
+    OPENGL = "opengl"
+    OPENCV = "opencv"
+
+
+class CameraPoses(str, Enum):
+    """Which way matrices of cameras lead."""
+
+    CAMERA_TO_WORLD = "camera_to_world"
+    WORLD_TO_CAMERA = "world_to_camera"
+
+
 class LengthUnit(str, Enum):
     """What 1 stands for in a file."""
 
@@ -69,6 +83,15 @@ CacheDir = Annotated[Path | None, typer.Option(help="Where downloads are kept in
 LocalOnly = Annotated[bool, typer.Option("--local-files-only", help="Never use the network.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 BackgroundOption = Annotated[Background, typer.Option("--background", help="How the object is cut out.")]
+
+ConventionOption = Annotated[
+    CameraConvention | None,
+    typer.Option("--convention", help="Axes of the cameras: opengl (y up, z backward) or opencv (y down, z forward)."),
+]
+PosesOption = Annotated[CameraPoses | None, typer.Option("--poses", help="Which way the cameras' matrices lead.")]
+Normalize = Annotated[
+    bool, typer.Option("--normalize", help="Move the cameras so that the object stands at the origin, 2 long.")
+]
 
 Resolution = Annotated[int | None, typer.Option(min=2, help="Of the extraction grid, along each axis.")]
 MinComponentArea = Annotated[

@@ -14,6 +14,7 @@ from instantmesh.cameras import pixel_centres, project
 from instantmesh.data.layout import DEPTH_RANGE
 from instantmesh.data.views import ObjectViews
 from instantmesh.structures import Cameras
+from instantmesh.views.checks import see_origin
 
 CUBE_SIDE = 2.1  # the extraction grid spans [-1.05, 1.05]
 DEPTH_STEP = DEPTH_RANGE / 255
@@ -100,12 +101,6 @@ def share_contradicted(views: ObjectViews) -> Float[Tensor, " n"]:
         contradicted = nearest[other, row, column] > depth + 2 * DEPTH_STEP
         shares.append(_share(contradicted.flatten()[None], in_frame.flatten()[None]))
     return torch.cat(shares)
-
-
-def see_origin(cameras: Cameras) -> Bool[Tensor, " n"]:
-    """Which cameras have the object's centre in front of them and in the image."""
-    uv, depth = project(torch.zeros(1, 3), cameras)
-    return ((uv >= 0) & (uv <= 1)).all(-1)[:, 0] & (depth[:, 0] > 0)
 
 
 def likely_mistake(cameras: Cameras) -> str | None:

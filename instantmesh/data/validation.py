@@ -22,6 +22,7 @@ from instantmesh.data.stored_objects import INDEX, OBJECTS, ObjectFolder, Object
 from instantmesh.data.views import ObjectViews
 from instantmesh.data.worker_pool import WorkerDied, run_in_processes
 from instantmesh.errors import InputError
+from instantmesh.views.checks import see_origin
 
 MAX_UNKNOWN_DEPTH = 0.5
 MAX_OUTSIDE = 0.01
@@ -145,7 +146,7 @@ def _check_framing(views: ObjectViews, numbers: Sequence[int], name: str) -> lis
     mask = views.mask[:, 0] > 0
     empty = ~mask.flatten(1).any(1)
     cut_off = mask[:, 0].any(1) & mask[:, -1].any(1) & mask[:, :, 0].any(1) & mask[:, :, -1].any(1)
-    blind = ~consistency.see_origin(views.cameras)
+    blind = ~see_origin(views.cameras)
     mistake = consistency.likely_mistake(views.cameras) if bool(blind.any()) else None
     hint = f" ({CAMERAS} seems to hold {mistake})" if mistake else ""
     return [

@@ -42,6 +42,7 @@ from instantmesh.pipeline.streaming import stream
 from instantmesh.structures import Mesh, Views
 from instantmesh.systems import Field, Shape
 from instantmesh.texture.photo_colors import PosedPhoto
+from instantmesh.views.checks import check_views
 
 if TYPE_CHECKING:
     from instantmesh.images.cutout import Background
@@ -357,12 +358,13 @@ class Pipeline:
 
         Raises:
             EmptySurfaceError: no surface came out.
-            InputError, CameraError: an option that can't be, more views than the system takes, cameras missing, or
-                given where none is used.
+            InputError, CameraError: an option that can't be, more views than the system takes, cameras missing,
+                given where none is used, or not those of the images (see `instantmesh.views.checks`).
         """
         if not isinstance(views, Views):
             raise InputError(f"reconstruct takes Views(images, cameras), got {type(views).__name__}")
         settings = Reconstruction.of(**options)
+        check_views(views)
         field = self.encode(views)
         mesh = self.extract(field, settings.resolution)
         return self._finished(mesh, field, views, None, settings, blend_views=True).mesh

@@ -17,7 +17,7 @@ from instantmesh.cli import files
 from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
 from instantmesh.structures import Views
-from instantmesh.view_files import write_views
+from instantmesh.views.files import write_views
 
 
 @pytest.fixture(scope="module")

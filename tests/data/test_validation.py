@@ -16,7 +16,7 @@ from instantmesh.cameras import look_at_origin
 from instantmesh.cli.data_commands import data
 from instantmesh.data import layout
 from instantmesh.data.assets import load_asset
-from instantmesh.data.consistency import likely_mistake, see_origin, share_contradicted, unproject
+from instantmesh.data.consistency import likely_mistake, share_contradicted, unproject
 from instantmesh.data.layout import write_object
 from instantmesh.data.object_renderer import ObjectRenderer
 from instantmesh.data.procedural.unions import HELD_OUT_SEED, ProceduralSurface, random_object
@@ -26,6 +26,7 @@ from instantmesh.data.validation import Finding, check, check_object, check_view
 from instantmesh.data.views import ObjectViews
 from instantmesh.errors import InputError
 from instantmesh.structures import Cameras
+from instantmesh.views.checks import see_origin
 from tests.data.made_assets import textured_box
 from tests.data.made_views import made_views
 

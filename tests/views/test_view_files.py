@@ -9,7 +9,7 @@ from instantmesh.cameras import orbit_cameras, six_view_cameras
 from instantmesh.errors import CameraError, ImageError, OutputError
 from instantmesh.files.image_files import tile, write_image
 from instantmesh.structures import Cameras, Views
-from instantmesh.view_files import read_views, write_views
+from instantmesh.views.files import read_views, write_views
 
 
 def views(n: int = 3, height: int = 20, width: int = 20) -> Views:
@@ -69,12 +69,12 @@ def test_fov_stands_for_intrinsics_of_square_images(tmp_path):
     ("changes", "message"),
     [
         ({"camera_to_world": None}, 'needs "camera_to_world"'),
-        ({"fov_deg": 30}, 'either "intrinsics" or "fov_deg"'),
-        ({"intrinsics": None}, 'either "intrinsics" or "fov_deg"'),
+        ({"fov_deg": 30}, 'one of "intrinsics"'),
+        ({"intrinsics": None}, 'one of "intrinsics"'),
         ({"fov": 30}, "unknown keys fov"),
         ({"intrinsics": None, "fov_deg": 190}, "between 0 and 180"),
         ({"intrinsics": None, "fov_deg": "wide"}, "wide"),
-        ({"camera_to_world": [[1, 0], [0, 1]]}, "camera_to_world|poses"),
+        ({"camera_to_world": [[1, 0], [0, 1]]}, "matrices must be"),
         ({"camera_to_world": [[1, 0], [0]]}, "entry 1"),
         ({"camera_to_world": "front"}, "entry 1"),
         ({"camera_to_world": torch.eye(4).mul(2).tolist()}, "proper rotations"),

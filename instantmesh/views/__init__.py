@@ -1,0 +1,1 @@
+"""Views that somebody else made: read with their cameras, checked, and moved to where the systems expect the object."""
