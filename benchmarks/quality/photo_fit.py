@@ -49,13 +49,13 @@ def measure(result: Result, camera: Cameras, true: Mesh, seconds: float) -> dict
     }
 
 
-def compare(pipeline: Pipeline, true: Mesh, elevation_deg: float) -> dict[str, dict[str, float]]:
-    """The numbers without and with fitting."""
+def compare(pipeline: Pipeline, true: Mesh, elevation_deg: float, *, told: bool) -> dict[str, dict[str, float]]:
+    """The numbers without and with fitting, with the elevation told or found."""
     photo = photo_inputs(true, PhotoPose(0.0, elevation_deg)).photo()
     results, seconds = {}, {}
     for name, fit in (("off", False), ("on", True)):
         start = time.perf_counter()
-        results[name] = pipeline(photo, seed=0, fit_photo=fit)
+        results[name] = pipeline(photo, seed=0, fit_photo=fit, elevation_deg=elevation_deg if told else None)
         seconds[name] = time.perf_counter() - start
     found = results["on"].photo_camera
     assert found is not None
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         for path in tqdm(mesh_files(folder), desc=folder.name):
             true = load_mesh_in_world(path)
             for elevation in arguments.elevations:
-                numbers = compare(pipeline, true, elevation)
+                numbers = compare(pipeline, true, elevation, told=arguments.told)
                 records.append({"group": folder.name, "object": path.stem, "elevation_deg": elevation, **numbers})
     print(f"{'group':12} {'elevation':>9} {'fit':>4} " + " ".join(f"{name:>14}" for name in COLUMNS))
     means = []
@@ -85,7 +85,8 @@ def run(arguments: argparse.Namespace) -> None:
             row = " ".join(f"{number:14.3f}" for number in numbers.values())
             print(f"{group:12} {elevation:9.0f} {fit:>4} {row}")
     if arguments.out:
-        write_results(arguments.out, model=arguments.model, unbounded=arguments.unbounded, means=means, objects=records)
+        settings = {"unbounded": arguments.unbounded, "elevation_told": arguments.told}
+        write_results(arguments.out, model=arguments.model, **settings, means=means, objects=records)
 
 
 def main() -> None:
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+", help="folders of mesh files, y up")
     parser.add_argument("--model", default="tiny", help="name or folder (default tiny)")
     parser.add_argument("--elevations", type=float, nargs="+", default=[10.0], help="of the photos, in degrees")
+    parser.add_argument("--told", action="store_true", help="the pipeline is told the elevations (elevation_deg)")
     parser.add_argument("--unbounded", action="store_true", help="without the model's bound on depth per width")
     parser.add_argument("--out", type=Path, help="JSON file for all figures")
     try:

@@ -106,7 +106,8 @@ def generate(
     blend_views: BlendViews = None,
     camera_distance_scale: Annotated[float, typer.Option(help="Below 1 for objects that the grid cuts off.")] = 1.0,
     elevation_deg: Annotated[
-        float | None, typer.Option(min=-90, max=90, help="From how high the photo was taken; estimated otherwise.")
+        float | None,
+        typer.Option(min=-90, max=90, help="From how high the photo was taken; else 10, or looked for."),
     ] = None,
     fit_photo: Annotated[bool, typer.Option(help="Give the mesh the photo's outline and pixels.")] = True,
     mesh_format: Format = MeshFormat.glb,

@@ -54,7 +54,7 @@ class ReconstructionModel(nn.Module, ABC):
 
         Args:
             image: on `background`.
-            elevation_deg: from how high it was taken; None is the system's estimate. For systems that need a camera.
+            elevation_deg: from how high it was taken; None: nobody knows. For systems that need a camera.
         """
         return Views(image[None])
 

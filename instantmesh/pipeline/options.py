@@ -142,7 +142,7 @@ class PhotoOptions(SamplingOptions, ReconstructionOptions, total=False):
         camera_distance_scale: of the views' cameras, as the reconstruction is told; above 1 the mesh grows. Only for
             systems that are told a distance.
         elevation_deg: from how high above the object's horizon the photo was taken, if that is known, -90 to 90. None:
-            a system that is told estimates it; for others it is looked for with the mesh (`fit_photo`).
+            a system that is told takes it for 10; for others it is looked for with the mesh (`fit_photo`).
         fit_photo: make the mesh true to the photo: give it the photo's outline, and where the photo sees it the photo's
             pixels. For a system that doesn't know the photo's camera, that is looked for first.
     """
@@ -167,8 +167,8 @@ class SidesOptions(ReconstructionOptions, total=False):
 
     Attributes:
         background: how the object is told from its background, see `instantmesh.images.cut_out`.
-        elevation_deg: from how high all photos were taken, if that is known, -90 to 90. None: a system that can
-            estimates it for each; in any case it is refined.
+        elevation_deg: from how high all photos were taken, if that is known, -90 to 90; None takes 10. In any case it
+            is refined for each.
     """
 
     background: Background

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
@@ -11,7 +10,6 @@ from torch import Tensor
 from instantmesh.cameras import PHOTO_ELEVATION_DEG, camera_vector, photo_camera
 from instantmesh.config import ReconstructionConfig, TriplaneConfig, ViTConfig
 from instantmesh.errors import CameraError
-from instantmesh.lrm.elevation import ElevationEstimator
 from instantmesh.lrm.heads import RadianceField, RadianceHead, SurfaceField, SurfaceHead
 from instantmesh.lrm.model import ReconstructionModel
 from instantmesh.lrm.official import LRM_TRANSFORMER_NAMES, dino_names
@@ -29,8 +27,6 @@ class InstantMeshConfig(ReconstructionConfig):
         representation: FlexiCubes surface, or radiance field.
         photo: what the photo itself is to the model: not used (the released models see generated views only), or its
             only view, seen from `cameras.photo_camera`.
-        elevation: channels of the network that estimates from how high a photo was taken (`lrm.elevation`); None: all
-            photos are taken for the same elevation.
     """
 
     representation: Literal["mesh", "nerf"]
@@ -42,7 +38,6 @@ class InstantMeshConfig(ReconstructionConfig):
     grid_scale: PositiveFloat = 2.1
     density_threshold: PositiveFloat = 10.0
     photo: Literal["not_used", "only_view"] = "not_used"
-    elevation: PositiveInt | None = None
 
 
 class InstantMesh(ReconstructionModel):
@@ -70,7 +65,6 @@ class InstantMesh(ReconstructionModel):
         upsampler = {"deconv": DeconvUpsampler, "smooth": SmoothUpsampler}[planes.upsampler]
         self.upsampler = upsampler(planes.dim, planes.channels)
         self.head = (SurfaceHead if config.representation == "mesh" else RadianceHead)(planes.channels)
-        self.elevation = None if config.elevation is None else ElevationEstimator(config.elevation)
 
     @property
     def takes_photo(self) -> bool:
@@ -81,15 +75,8 @@ class InstantMesh(ReconstructionModel):
         return self.config.photo != "only_view"
 
     def photo_view(self, image: Float[Tensor, "3 s s"], elevation_deg: float | None = None) -> Views:
-        if elevation_deg is None:
-            elevation_deg = PHOTO_ELEVATION_DEG if self.elevation is None else self._estimated_elevation_deg(image)
+        elevation_deg = PHOTO_ELEVATION_DEG if elevation_deg is None else elevation_deg
         return Views(image[None], photo_camera(elevation_deg).to(image.device))
-
-    @torch.no_grad()
-    def _estimated_elevation_deg(self, image: Float[Tensor, "3 s s"]) -> float:
-        assert self.elevation is not None
-        weights = next(self.elevation.parameters())
-        return float(self.elevation(self.resize(image[None].to(weights))))
 
     def planes(
         self, tokens: Float[Tensor, "b m d"], cameras: Float[Tensor, "b v 16"] | None

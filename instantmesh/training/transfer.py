@@ -29,7 +29,6 @@ _RADIANCE_MARK = "synthesizer.decoder.net.0.weight"
 _NEW_IN_ENCODER = ("camera_embedding.", "ray_embedding.")
 _MODULATION = ".modulation."
 _OF_BLOCKS = re.compile(r"\.encoder\.layer\.|^transformer\.layers\.")
-_ELEVATION = "elevation."  # what estimates it stands alone
 _LAST_IN_BRANCH = re.compile(r"\.output\.dense\.|\.out_proj\.|\.mlp\.3\.")  # of what a block adds to its input
 
 
@@ -68,7 +67,7 @@ def start_from(model: InstantMesh, start: str) -> None:
         theirs, tensors = tensors, grown(model, tensors)
         if len(tensors) > len(theirs):
             new = tuple(name for name in tensors if name not in theirs)
-            _log.info("%s is smaller; %d tensors start anew: %s", start, len(new), _blocks(new))
+            _log.info("%s has fewer blocks; %d tensors start anew: %s", start, len(new), _blocks(new))
         _check(model, tensors, start)
         model.load_state_dict(from_official(tensors, model.state_dict(), model.names))
 
@@ -148,7 +147,7 @@ def take_dino(model: InstantMesh, official: Mapping[str, Tensor]) -> Transfer:
 
 @torch.no_grad()
 def grown(model: InstantMesh, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A smaller model's tensors, made to fit a model for larger images, with more blocks, or that estimates elevations.
+    """A smaller model's tensors, made to fit a model for larger images, or with more blocks.
 
     Position embeddings of patches are interpolated. The additional blocks of the encoder and of the triplane
     transformer come last, and begin by passing on what they get: what they would add is multiplied by zero.
@@ -160,9 +159,7 @@ def grown(model: InstantMesh, tensors: Mapping[str, Tensor]) -> dict[str, Tensor
     result = dict(tensors)
     for name, ours in model.official_state().items():
         theirs = result.get(name)
-        if theirs is None and name.startswith(_ELEVATION):
-            result[name] = ours.clone()
-        elif theirs is None and _OF_BLOCKS.search(name):
+        if theirs is None and _OF_BLOCKS.search(name):
             result[name] = torch.zeros_like(ours) if _LAST_IN_BRANCH.search(name) else ours.clone()
         elif theirs is not None and theirs.shape != ours.shape and name.endswith("position_embeddings"):
             result[name] = _interpolated_positions(theirs, ours.shape[1])
@@ -224,7 +221,7 @@ def _check(model: InstantMesh, tensors: Mapping[str, Tensor], start: str) -> Non
 
 def _blocks(names: tuple[str, ...]) -> str:
     """The blocks of tensors, in order."""
-    found = (re.search(r"\w+\.layers?\.\d+|^elevation", name) for name in names)
+    found = (re.search(r"\w+\.layers?\.\d+", name) for name in names)
     return ", ".join(dict.fromkeys(match[0] for match in found if match))
 
 

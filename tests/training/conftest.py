@@ -32,7 +32,6 @@ def small_model() -> InstantMeshConfig:
         encoder=ViTConfig(hidden_size=32, layers=1, heads=2, mlp_size=64, patch_size=8, trained_grid=4, ray_octaves=3),
         triplane=TriplaneConfig(dim=32, layers=1, heads=2, low_res=4, channels=8, upsampler="smooth"),
         grid_resolution=16,
-        elevation=4,
     )
 
 

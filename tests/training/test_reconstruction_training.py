@@ -19,6 +19,7 @@ from instantmesh.training.embedded.mirrored_photos import MirroredPhotos
 from instantmesh.training.embedded.photo_frame import into_frames
 from instantmesh.training.embedded.rendering import RenderingConfig, RenderingSource, RenderingStage
 from instantmesh.training.loop import train
+from instantmesh.training.multiview_batches import on_white
 from instantmesh.training.preview import reconstruction_images
 from instantmesh.training.schedule import OptimiserConfig
 from instantmesh.training.transfer import grown
@@ -56,8 +57,10 @@ def test_photos_come_with_the_geometry_in_their_cameras_frame(small_data, small_
     assert batch.images.shape == (4, 1, 3, 32, 32)
     assert not torch.allclose(batch.cameras[0], batch.cameras[1])
     for index in range(4):
-        query = int((batch.photos[index] - batch.images[index]).abs().sum((1, 2, 3)).argmin())
-        camera = photo_camera(float(batch.elevations[index, query]))
+        row = int(batch.rows[index])
+        photos = on_white(torch.from_numpy(small_data.images[[row]][:, small_data.query_places]))[0][0]
+        query = int((photos - batch.images[index]).abs().sum((1, 2, 3)).argmin())
+        camera = photo_camera(float(small_data.query_elevations[row, query]))
         torch.testing.assert_close(batch.cameras[index], camera_vector(camera))
         uv, _ = project(batch.surface_points[index], camera)
         low, high = uv[0].amin(0), uv[0].amax(0)
@@ -123,31 +126,6 @@ def test_a_grown_model_starts_as_the_small_one(small_model):
     wider = InstantMesh(small_model.model_copy(update={"image_size_px": 48, "encoder": finer}))
     wider.load_official(grown(wider, small.official_state()))
     assert wider.encoder.position_embedding.shape == (1, 37, 32)
-
-
-def test_a_model_that_estimates_elevations_starts_from_one_that_does_not(small_model):
-    torch.manual_seed(0)
-    plain = InstantMesh(small_model.model_copy(update={"elevation": None}))
-    model = InstantMesh(small_model)
-    before = model.state_dict()["elevation.head.0.weight"].clone()
-    model.load_official(grown(model, plain.official_state()))
-    images, cameras = torch.rand(1, 1, 3, 32, 32), camera_vector(photo_camera())[None]
-    torch.testing.assert_close(model(images, cameras), plain(images, cameras))
-    assert torch.equal(model.state_dict()["elevation.head.0.weight"], before)
-
-
-def test_elevations_are_learned_beside_the_reconstruction(small_data, small_model):
-    """The loss is the mean square in tens of degrees, and its gradients go into the estimator alone."""
-    stage = GeometryStage(geometry(small_model, elevation_weight=2.0))
-    batch = GeometrySource(small_data, stage.config).batch(np.arange(3), np.random.default_rng(0))
-    loss = stage(batch)["elevation"]
-    with torch.no_grad():
-        found = torch.stack([stage.model.elevation(photos) for photos in batch.photos])
-    assert loss.item() == pytest.approx(2 * float(((found - batch.elevations) / 10).square().mean()), rel=1e-4)
-    loss.backward()
-    with_gradient = {name.partition(".")[0] for name, x in stage.model.named_parameters() if x.grad is not None}
-    assert with_gradient == {"elevation"}
-    assert all(-10 <= float(e) <= 40 for e in batch.elevations.flatten())
 
 
 def test_previews_can_be_drawn_while_products_are_in_bfloat16(small_model):

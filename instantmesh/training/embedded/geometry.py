@@ -35,15 +35,7 @@ class GeometryStage(Stage[GeometryBatch]):
 
     def forward(self, batch: GeometryBatch) -> dict[str, Tensor]:
         assert isinstance(self.model.head, SurfaceHead)
-        losses = point_losses(self.model.head, self.model(batch.images, batch.cameras), batch, self.config)
-        return losses | self.elevation_losses(batch)
-
-    def elevation_losses(self, batch: GeometryBatch) -> dict[str, Tensor]:
-        """The loss of the estimated elevations, where the model estimates them: in tens of degrees, squared."""
-        if self.model.elevation is None:
-            return {}
-        error = self.model.elevation(batch.photos.flatten(0, 1)) - batch.elevations.flatten()
-        return {"elevation": self.config.elevation_weight * (error / 10).square().mean()}
+        return point_losses(self.model.head, self.model(batch.images, batch.cameras), batch, self.config)
 
     def preview(self, batch: GeometryBatch) -> dict[str, Tensor]:
         return reconstruction_images(self.model, batch.images[0], batch.cameras[0])

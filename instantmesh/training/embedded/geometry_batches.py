@@ -26,7 +26,6 @@ class GeometryConfig(StageConfig):
             grown (`transfer.grown`).
         photo_probability: how often a batch shows one photo of every object, under the camera of its elevation
             (`photo_frame`), in place of the six views.
-        elevation_weight: of the photos' elevations, for models that estimate them.
     """
 
     model: InstantMeshConfig
@@ -37,7 +36,6 @@ class GeometryConfig(StageConfig):
     hue_weight: float = 20.0  # of hues beside brightness, which has most of the colours' variance and is learned alone
     slope_weight: float = 0.1
     photo_probability: float = 0.0
-    elevation_weight: float = 1.0
     subset_probability: float = 0.15  # how often some of the six views are left out
     camera_noise: float = 0.005
     free_rotation_probability: float = 0.1  # of any angle about z; otherwise a multiple of 120 degrees
@@ -50,16 +48,14 @@ class GeometryBatch(Batch):
     Attributes:
         rows: of the data set.
         frames: in which its samples and images are put, see `photo_frame`.
-        images: what the model reconstructs from, and their `cameras`: camera vectors, with noise.
-        photos: of each object, and their `elevations` in degrees. The others are as in `dataset`.
+        images: what the model reconstructs from, and their `cameras`: camera vectors, with noise. The others are as in
+            `dataset`.
     """
 
     rows: Int[Tensor, " b"]
     frames: Float[Tensor, "b 5"]
     images: Float[Tensor, "b v 3 h w"]
     cameras: Float[Tensor, "b v 16"]
-    photos: Float[Tensor, "b e 3 h w"]
-    elevations: Float[Tensor, "b e"]
     points: Float[Tensor, "b p 3"]
     distances: Float[Tensor, "b p"]
     surface_points: Float[Tensor, "b q 3"]
@@ -93,8 +89,6 @@ class GeometrySource:
             frames,
             on_white(torch.from_numpy(images))[0],
             vectors + noise,
-            on_white(torch.from_numpy(data.images[rows][:, data.query_places]))[0],
-            torch.from_numpy(data.query_elevations[rows]),
             into_frames(floats(known.points), frames),
             floats(known.distances) * scale,
             into_frames(floats(known.surface_points), frames),

@@ -36,7 +36,6 @@ def mirrored(batch: GeometryBatch, chosen: Bool[Tensor, " b"]) -> GeometryBatch:
     return replace(
         batch,
         images=torch.where(chosen[:, None, None, None, None], batch.images.flip(-1), batch.images),
-        photos=torch.where(chosen[:, None, None, None, None], batch.photos.flip(-1), batch.photos),
         points=signs * batch.points,
         surface_points=signs * batch.surface_points,
         surface_normals=signs * batch.surface_normals,

@@ -93,7 +93,7 @@ class RenderingStage(GeometryStage):
         assert isinstance(batch, RenderingBatch)
         assert isinstance(self.model.head, SurfaceHead)
         planes = self.model(batch.images, batch.cameras)
-        losses = point_losses(self.model.head, planes, batch, self.config) | self.elevation_losses(batch)
+        losses = point_losses(self.model.head, planes, batch, self.config)
         for k, index in enumerate(batch.rendered.tolist()):
             for name, loss in self._object_losses(planes[index], batch.targets[k]).items():
                 losses[f"surface_{name}"] = losses.get(f"surface_{name}", 0) + loss / len(batch.rendered)
