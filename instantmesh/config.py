@@ -1,6 +1,7 @@
 """Configuration: pydantic models of every YAML file. An unknown key is an error that names the nearest key."""
 
 import difflib
+import reprlib
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -83,15 +84,29 @@ def read_mapping(path: str | PathLike[str]) -> dict[str, Any]:
     Raises:
         ConfigError: unreadable, or something else than keys and values.
     """
+    try:
+        values = yaml_value(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"can't read {path}: {error}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise ConfigError(f"{path} must hold keys and values")
+    return values
+
+
+def yaml_value(text: str) -> Any:
+    """A YAML or JSON text's value, of plain types. Aliases are refused: nested ones make 300 bytes 3 GB.
+
+    Raises:
+        ValueError: it is none, or nested too deeply.
+    """
     import yaml  # which reads JSON, too
 
     try:
-        values = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"can't read {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold keys and values")
-    return values
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, yaml.SafeLoader)):
+            raise ValueError("aliases (*name) aren't read; write the values out")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error) or "it is nested too deeply") from error
 
 
 def parse_config(values: dict, kind: type[Config], source: str = "configuration") -> Config:
@@ -108,9 +123,10 @@ def explained(error: ValidationError, kind: type[BaseModel]) -> str:
 
 
 def _explain(problem, kind: type[BaseModel]) -> str:
-    place = [str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier()]  # no unions' tags
+    *parents, last = (str(part) for part in problem["loc"] or ("",))
+    place = [*(part for part in parents if part.isdecimal() or part.isidentifier()), last]  # no unions' tags
     if problem["type"] != "extra_forbidden":
-        return f"{'.'.join(place)}: {problem['msg']}, got {problem['input']!r}"
+        return f"{'.'.join(place)}: {problem['msg']}, got {reprlib.repr(problem['input'])}"
     owner = kind
     for part in place[:-1]:
         annotation = owner.model_fields[part].annotation

@@ -73,7 +73,7 @@ def low_quality(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str | N
         metadata: Objaverse's annotations; an object that isn't in them passes.
     """
     about = metadata.get(name, {})
-    texts = [("tag", tag.get("name")) for tag in about.get("tags") or []]
+    texts = [("tag", tag if isinstance(tag, str) else tag.get("name")) for tag in about.get("tags") or []]
     texts += [(key, about.get(key)) for key in ("name", "description")]
     for kind, text in texts:
         if text and (found := _LOW_POLY.search(text.lower())):

@@ -163,6 +163,15 @@ def read_metadata(path: Path) -> dict[str, dict[str, Any]]:
         raise InputError(f"{path} can't be read: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(about, dict) for about in content.values()):
         raise InputError(f"{path} must map names to mappings, as Objaverse's annotations do")
+    for name, about in content.items():
+        texts = [about.get("name"), about.get("description")]
+        tags = about.get("tags") or []
+        if not all(text is None or isinstance(text, str) for text in texts) or not isinstance(tags, list):
+            raise InputError(f"{path}, {name}: name and description must be texts, tags a list")
+        if not all(
+            isinstance(tag, str) or (isinstance(tag, dict) and isinstance(tag.get("name"), str)) for tag in tags
+        ):
+            raise InputError(f'{path}, {name}: a tag is a text, or has one under "name"')
     return content
 
 

@@ -5,11 +5,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from instantmesh import hub
-from instantmesh.config import StrictModel, read_config, read_mapping
+from instantmesh.config import StrictModel, read_config, read_mapping, yaml_value
 from instantmesh.errors import ConfigError
 from instantmesh.systems.instantmesh import InstantMeshConfig
 from instantmesh.training.schedule import OptimiserConfig
@@ -110,8 +109,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals or not all(path.split(".")):
         raise ConfigError(f"{override!r} isn't of the form key=value or part.key=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = yaml_value(text)
+    except ValueError as error:
         raise ConfigError(f"{override!r}: the value isn't YAML ({error})") from error
     *parents, key = path.split(".")
     for parent in parents:

@@ -9,6 +9,7 @@ import trimesh
 from typer.testing import CliRunner
 
 from instantmesh.cli.data_commands import data
+from instantmesh.data.criteria import low_quality
 from instantmesh.data.layout import write_object
 from instantmesh.data.selection import Candidate, Evidence, find_evidence, look_at, read_captions, read_metadata
 from instantmesh.data.stored_objects import ObjectFolder
@@ -113,3 +114,17 @@ def test_tables_that_are_none(tmp_path: Path):
     for read in (read_captions, read_metadata):
         with pytest.raises(InputError, match="can't be read"):
             read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "about", [{"name": 5}, {"description": ["a"]}, {"tags": "lowpoly"}, {"tags": [3]}, {"tags": [{"label": "lowpoly"}]}]
+)
+def test_annotations_of_another_kind_are_named(tmp_path, about):
+    (tmp_path / "annotations.json").write_text(json.dumps({"chair": about}))
+    with pytest.raises(InputError, match=r"annotations\.json, chair"):
+        read_metadata(tmp_path / "annotations.json")
+
+
+def test_tags_may_be_plain_texts(tmp_path):
+    (tmp_path / "annotations.json").write_text(json.dumps({"chair": {"name": None, "tags": ["low-poly"]}}))
+    assert low_quality("chair", read_metadata(tmp_path / "annotations.json")) is not None
