@@ -123,9 +123,10 @@ def explained(error: ValidationError, kind: type[BaseModel]) -> str:
 
 
 def _explain(problem, kind: type[BaseModel]) -> str:
+    is_unknown = problem["type"] == "extra_forbidden"
     *parents, last = (str(part) for part in problem["loc"] or ("",))
-    place = [*(part for part in parents if part.isdecimal() or part.isidentifier()), last]  # no unions' tags
-    if problem["type"] != "extra_forbidden":
+    place = [part for part in parents if _is_name(part)] + [last] * (is_unknown or _is_name(last))
+    if not is_unknown:
         return f"{'.'.join(place)}: {problem['msg']}, got {reprlib.repr(problem['input'])}"
     owner = kind
     for part in place[:-1]:
@@ -135,3 +136,8 @@ def _explain(problem, kind: type[BaseModel]) -> str:
         owner = annotation
     nearest = difflib.get_close_matches(place[-1], owner.model_fields, n=1)
     return f"unknown key {'.'.join(place)!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+
+
+def _is_name(part: str) -> bool:
+    """Whether a part of an error's place is a key or an index, and no tag of a union's member."""
+    return part.isdecimal() or part.isidentifier()
