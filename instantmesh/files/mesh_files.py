@@ -51,7 +51,7 @@ def write_mesh(
     ending = path.suffix.lower()
     placed = _placed(mesh, frame)
     if ending == ".stl" and frame.unit == "m":
-        _log.warning("%s is in metres; programs that slice STL files read millimetres: ask for the unit mm", path.name)
+        _log.warning("%s is in metres; slicing programs read millimetres: unit='mm' (--unit mm)", path.name)
     if ending == ".obj":
         write_obj(path, placed, overwrite=overwrite)
         return path

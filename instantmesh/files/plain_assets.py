@@ -4,15 +4,14 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from instantmesh.errors import InputError
-from instantmesh.files.asset_images import decode_image
+from instantmesh.files.asset_images import AssetImage, decode_image
 from instantmesh.files.asset_part import AssetPart, unit_normals
 from instantmesh.files.frame import gltf_to_world
 
@@ -32,8 +31,9 @@ def read_plain(path: Path, texture_beside: Path | None) -> list[AssetPart]:
     """
     import trimesh  # here, so that importing the package stays fast
 
+    images: list[AssetImage] = []
     with _complaints() as complaints:
-        mesh: Any = trimesh.load(path, process=False)
+        mesh: Any = trimesh.load(path, process=False, resolver=_resolver(path, images))
     if not isinstance(mesh, trimesh.Trimesh) or not len(mesh.faces):
         return []
     if path.suffix.lower() == ".stl":  # whose triangles each have corners of their own
@@ -43,25 +43,50 @@ def read_plain(path: Path, texture_beside: Path | None) -> list[AssetPart]:
     normals = None if normals is None or path.suffix.lower() == ".stl" else gltf_to_world(unit_normals(normals))
     visual: Any = mesh.visual
     if visual.kind == "texture" and visual.uv is not None:
-        texture = _texture(path, visual.material.image, texture_beside, complaints)
+        texture = _texture(path, images, texture_beside, complaints)
         if texture is not None:
             uv = np.nan_to_num(np.asarray(visual.uv, dtype=np.float64)) * (1, -1) + (0, 1)
-            return [AssetPart(vertices, faces, uv, texture, None, normals)]
+            return [AssetPart(vertices, faces, uv, texture.pixels, None, normals, texture.format)]
     if visual.kind == "face":
-        texture, uv = _palette(np.asarray(visual.face_colors)[:, :3])
+        palette, uv = _palette(np.asarray(visual.face_colors)[:, :3])
         normals = None if normals is None else normals[faces].reshape(-1, 3)
         corners = np.arange(3 * len(faces)).reshape(-1, 3)
-        return [AssetPart(vertices[faces].reshape(-1, 3), corners, np.repeat(uv, 3, axis=0), texture, None, normals)]
+        return [AssetPart(vertices[faces].reshape(-1, 3), corners, np.repeat(uv, 3, axis=0), palette, None, normals)]
     colors = np.asarray(visual.vertex_colors)[:, :3] / 255 if visual.kind == "vertex" else None
     return [AssetPart(vertices, faces, None, None, colors, normals)]
 
 
-def _texture(path: Path, image: Image.Image | None, beside: Path | None, complaints: list[str]) -> Pixels | None:
-    if image is None and beside is not None:  # what the file says goes before a guess from names
-        return decode_image(beside.read_bytes()).pixels
-    if image is None and complaints:
+def _texture(path: Path, own: list[AssetImage], beside: Path | None, complaints: list[str]) -> AssetImage | None:
+    """What the file says goes before a guess from names."""
+    if own:
+        return own[0]
+    if beside is not None:
+        try:
+            return decode_image(beside.read_bytes())
+        except InputError as error:
+            raise InputError(f"{path}: its texture {beside.name} can't be read ({error})") from error
+    if complaints:
         raise InputError(f"{path}: a texture is missing or can't be read ({complaints[0]})")
-    return None if image is None else np.asarray(image.convert("RGB"))
+    return None
+
+
+def _resolver(path: Path, images: list[AssetImage]) -> Any:
+    """How trimesh finds textures: in the file's folder only, of the formats that are read here; each goes to `images`.
+
+    trimesh itself puts an image of its own where there is none, and tries any decoder that there is.
+    """
+    from trimesh.resolvers import FilePathResolver
+
+    class Folder(FilePathResolver):
+        def get(self, name: str) -> bytes:
+            place = PurePosixPath(name.strip().replace("\\", "/"))
+            if place.is_absolute() or ".." in place.parts:
+                raise InputError(f"{name.strip()} isn't in its folder")
+            data = (path.parent / place).read_bytes()
+            images.append(decode_image(data))
+            return data
+
+    return Folder(str(path))
 
 
 def _palette(colors: Pixels) -> tuple[Pixels, Array]:

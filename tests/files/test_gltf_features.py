@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from instantmesh import InputError, MissingBackendError
+from instantmesh import InputError, MissingBackendError, backends
 from instantmesh.files.asset_files import read_asset
 from instantmesh.files.asset_part import AssetPart
 
@@ -290,7 +290,7 @@ def test_old_specular_materials_have_a_diffuse_colour(tmp_path):
 
 
 def compressed(builder: Builder) -> dict[str, Any]:
-    draco = pytest.importorskip("DracoPy")
+    draco = backends.load("DracoPy")
     data = draco.encode(SQUARE, FACES.reshape(-1, 3).astype(np.uint32), quantization_bits=14)
     view = builder.view(data)
     position = {"componentType": 5126, "count": 4, "type": "VEC3"}

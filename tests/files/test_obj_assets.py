@@ -194,3 +194,25 @@ def test_ply_with_numbers_that_are_none(tmp_path):
     (tmp_path / "a.ply").write_text(header + rows)
     with pytest.raises(InputError, match="aren't finite"):
         read_asset(tmp_path / "a.ply")
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"), [("t.png", True), ("../t.png", False), ("a.eps", False), ("gone.png", False)]
+)
+def test_the_texture_of_a_ply_file(tmp_path, name, fits):
+    folder = tmp_path / "in"
+    image(folder / "t.png", (0, 255, 0))
+    image(tmp_path / "t.png", (255, 0, 0))
+    (folder / "a.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    header = f"ply\nformat ascii 1.0\ncomment TextureFile {name}\nelement vertex 3\n"
+    header += "".join(f"property float {field}\n" for field in ("x", "y", "z", "s", "t"))
+    rows = "element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    rows += "0 0 0 0 0\n1 0 0 1 0\n1 1 0 1 1\n3 0 1 2\n"
+    (folder / "a.ply").write_text(header + rows)
+    if name != "t.png":
+        with pytest.raises(InputError, match="a texture is missing or can't be read"):
+            read_asset(folder / "a.ply")
+        return
+    (part,) = read_asset(folder / "a.ply")
+    assert part.texture is not None
+    assert part.texture[0, 0].tolist() == [0, 255, 0]

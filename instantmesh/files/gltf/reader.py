@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from instantmesh.files.asset_part import AssetPart
+from instantmesh.files.asset_part import AssetPart, unit_normals
 from instantmesh.files.colors import linear_to_srgb
 from instantmesh.files.frame import gltf_to_world
 from instantmesh.files.gltf.document import Document
@@ -114,5 +114,5 @@ def _posed(part: AssetPart, matrices: Array) -> AssetPart:
     normals = part.normals
     if normals is not None:
         turned = (np.linalg.pinv(linear).transpose(0, 2, 1) @ np.nan_to_num(normals)[..., None])[..., 0]
-        normals = gltf_to_world(turned / np.maximum(np.linalg.norm(turned, axis=1, keepdims=True), 1e-12))
+        normals = gltf_to_world(unit_normals(turned))
     return replace(part, vertices=gltf_to_world(vertices), normals=normals)

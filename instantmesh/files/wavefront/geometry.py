@@ -4,7 +4,7 @@ Source: Wavefront, "Object Files (.obj)", appendix B1 of the Advanced Visualizer
 ZBrush write them, behind the coordinates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +62,7 @@ def read_geometry(path: Path) -> ObjGeometry:
     material_of: list[int] = []
     materials: dict[str, int] = {}
     libraries, lost, material = [], set(), -1
-    for line in decoded(path).replace("\\\r\n", " ").replace("\\\n", " ").splitlines():
-        key, _, rest = line.strip().replace("\t", " ").partition(" ")
+    for key, rest in statements(path):
         if key in rows:
             rows[key].append(rest)
         elif key == "f":
@@ -71,9 +70,9 @@ def read_geometry(path: Path) -> ObjGeometry:
             polygons.append(_counted_from_the_start(rest, rows) if "-" in rest else rest)
             material_of.append(material)
         elif key == "usemtl":
-            material = materials.setdefault(rest.strip(), len(materials))
+            material = materials.setdefault(rest, len(materials))
         elif key == "mtllib":
-            libraries.append(rest.strip())
+            libraries.append(rest)
         elif key in _UNREAD:
             lost.add(_UNREAD[key])
     try:
@@ -89,13 +88,16 @@ def read_geometry(path: Path) -> ObjGeometry:
     )
 
 
-def decoded(path: Path) -> str:
-    """A text file, of whatever encoding: names may come from old programs."""
+def statements(path: Path) -> Iterator[tuple[str, str]]:
+    """Keyword and values of each line of an OBJ or MTL file; a backslash at its end joins a line with the next."""
     data = path.read_bytes()
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:  # of old programs
+        text = data.decode("latin-1")
+    for line in text.replace("\\\r\n", " ").replace("\\\n", " ").splitlines():
+        key, _, values = line.strip().replace("\t", " ").partition(" ")
+        yield key, values.strip()
 
 
 def _vertices(lines: list[str]) -> tuple[Array, Array | None]:

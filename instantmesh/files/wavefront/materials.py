@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from instantmesh.errors import InputError
-from instantmesh.files.wavefront.geometry import decoded
+from instantmesh.files.wavefront.geometry import statements
 
 _log = logging.getLogger(__name__)
 
@@ -83,19 +83,18 @@ def find_beside(path: Path, name: str) -> Path | None:
 
 
 def _read_library(path: Path) -> dict[str, ObjMaterial]:
-    statements: dict[str, list[tuple[str, str]]] = {}
+    materials: dict[str, list[tuple[str, str]]] = {}
     current: list[tuple[str, str]] = []
-    for line in decoded(path).replace("\\\r\n", " ").replace("\\\n", " ").splitlines():
-        key, _, value = line.strip().replace("\t", " ").partition(" ")
+    for key, value in statements(path):
         if key.lower() == "newmtl":
-            current = statements.setdefault(value.strip(), [])
-        elif value.strip():
-            current.append((key.lower(), value.strip()))
-    return {name: _material(path, lines) for name, lines in statements.items()}
+            current = materials.setdefault(value, [])
+        elif value:
+            current.append((key.lower(), value))
+    return {name: _material(path, lines) for name, lines in materials.items()}
 
 
-def _material(path: Path, statements: list[tuple[str, str]]) -> ObjMaterial:
-    values = dict(statements)
+def _material(path: Path, lines: list[tuple[str, str]]) -> ObjMaterial:
+    values = dict(lines)
     lost = {_LOST[key] for key in values if key in _LOST}
     if any(
         _is_number(word) and float(word) != opaque for key, opaque in _OPAQUE for word in values.get(key, "").split()
